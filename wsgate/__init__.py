@@ -1,0 +1,1 @@
+"""wsgate: a WebSocket gateway that turns backend events into browser pushes."""

@@ -1,0 +1,1 @@
+"""The only code that speaks picows: frames in, frames out."""
