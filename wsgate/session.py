@@ -1,0 +1,120 @@
+"""Session: what the protocol has to remember of one connection, and what it lets the client do.
+
+Pure: no IO, no clock. Imports protocol and rules. There are tens of thousands of sessions, so one
+holds two slots; who is subscribed to what is the core's index's to know, and is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from wsgate.protocol import (
+    BAD_COMMANDS_IN_A_ROW_MAX,
+    CONNECTION_RATES_MAX,
+    CONNECTION_SUBSCRIPTIONS_MAX,
+    Auth,
+    CloseCode,
+    Command,
+    ErrorCode,
+    Pause,
+    Ping,
+    ProtocolError,
+    Resume,
+    Subscribe,
+    Unsubscribe,
+    decode,
+    is_pattern,
+)
+from wsgate.rules import Rules
+
+# What a client that speaks the protocol never sends. The other errors can be met by a good one
+# again and again, so they do not count towards the end of the connection.
+_MALFORMED: Final = frozenset(
+    (ErrorCode.BAD_JSON, ErrorCode.BAD_COMMAND, ErrorCode.UNKNOWN_COMMAND)
+)
+
+
+class Session:
+    __slots__ = ("_malformed_in_a_row", "_rates")
+
+    def __init__(self) -> None:
+        self._malformed_in_a_row = 0
+        self._rates: tuple[float, ...] = ()
+
+    def handle(self, message: bytes) -> Subscribe | Unsubscribe | Ping:
+        """The command in the message, ready to be executed.
+
+        Raises ProtocolError; if its ``close`` is set, the connection is to be closed after the
+        error has been replied.
+        """
+        try:
+            command = decode(message)
+        except ProtocolError as error:
+            if error.code in _MALFORMED:
+                self._malformed_in_a_row += 1
+                if self._malformed_in_a_row >= BAD_COMMANDS_IN_A_ROW_MAX:
+                    error.close = CloseCode.TOO_MANY_BAD_COMMANDS
+            raise
+        self._malformed_in_a_row = 0
+        if isinstance(command, (Auth, Pause, Resume)):
+            raise _not_supported(type(command).__name__.lower(), command)
+        if isinstance(command, Subscribe):
+            if command.recover is not None:
+                raise _not_supported("recover", command)
+            self._use_rate(command)
+        return command
+
+    def retain_rates(self, in_use: Iterable[float]) -> None:
+        """Forgets the rates that no subscription has any more."""
+        still = frozenset(in_use)
+        self._rates = tuple(rate for rate in self._rates if rate in still)
+
+    def _use_rate(self, command: Subscribe) -> None:
+        if command.max_rate is None or command.max_rate in self._rates:
+            return
+        if len(self._rates) == CONNECTION_RATES_MAX:
+            raise ProtocolError(ErrorCode.TOO_MANY_RATES, reply_to=command.id)
+        self._rates += (command.max_rate,)
+
+
+def _not_supported(what: str, command: Command) -> ProtocolError:
+    return ProtocolError(ErrorCode.NOT_SUPPORTED, f"{what} is not supported yet", command.id)
+
+
+class Admission(NamedTuple):
+    """What of a subscribe command may be carried out, and what is wrong with the rest."""
+
+    channels: list[str]
+    errors: dict[str, ErrorCode]
+
+
+def admit(
+    command: Subscribe,
+    rules: Rules,
+    held: int,
+    holds: Callable[[str], bool],
+    subscriptions_max: int = CONNECTION_SUBSCRIPTIONS_MAX,
+) -> Admission:
+    """Sifts the channels of a command for a connection that has ``held`` subscriptions.
+
+    Channels are admitted in order as long as there is room; those it ``holds`` already need none.
+    """
+    channels: list[str] = []
+    errors: dict[str, ErrorCode] = dict.fromkeys(command.malformed, ErrorCode.BAD_CHANNEL)
+    room = subscriptions_max - held
+    # Only near the limit does it matter which channels are held.
+    ample = room >= len(command.channels)
+    for channel in command.channels:
+        if not rules.permits(channel):
+            errors[channel] = (
+                ErrorCode.PATTERN_NOT_ALLOWED if is_pattern(channel) else ErrorCode.UNKNOWN_CHANNEL
+            )
+        elif ample or holds(channel):
+            channels.append(channel)
+        elif room > 0:
+            room -= 1
+            channels.append(channel)
+        else:
+            errors[channel] = ErrorCode.TOO_MANY_SUBSCRIPTIONS
+    return Admission(channels, errors)
