@@ -60,7 +60,7 @@ class Session:
         if isinstance(command, (Auth, Pause, Resume)):
             raise _not_supported(type(command).__name__.lower(), command)
         if isinstance(command, Subscribe):
-            if command.recover is not None:
+            if command.recover:  # no positions at all ask for nothing
                 raise _not_supported("recover", command)
             self._use_rate(command)
         return command

@@ -1,0 +1,422 @@
+"""The grammar, the commands and the replies of wsgate.v1, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import string
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wsgate import protocol
+from wsgate.protocol import (
+    Auth,
+    CloseCode,
+    ErrorCode,
+    Pause,
+    Ping,
+    ProtocolError,
+    Resume,
+    Subscribe,
+    Unsubscribe,
+    decode,
+    is_channel,
+    is_channel_or_pattern,
+    is_pattern,
+)
+
+fuzz = settings(deadline=None, max_examples=300)
+
+
+def command(**fields: object) -> bytes:
+    return json.dumps(fields).encode()
+
+
+def refused(message: bytes) -> ProtocolError:
+    with pytest.raises(ProtocolError) as caught:
+        decode(message)
+    return caught.value
+
+
+# ------------------------------------------------------------------------------- channel names
+
+LITERAL = frozenset(string.printable.strip()) - frozenset('"\\.*>')
+
+
+def channel_by_the_book(name: str, wildcards: bool) -> bool:
+    tokens = name.split(".")
+    if len(name) > 255 or len(tokens) > 16:
+        return False
+    for place, token in enumerate(tokens):
+        if wildcards and (token == "*" or (token == ">" and place == len(tokens) - 1)):
+            continue
+        if not token or not set(token) <= LITERAL:
+            return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a", "global.trending", "token.abc123.update", "a-b_c.D$9.~!#%&'()+,/:;<=?@[]^`{|}"]
+    + ["x" * 255, ".".join("x" * 16)],
+)
+def test_names(name: str) -> None:
+    assert is_channel(name)
+    assert is_channel_or_pattern(name)
+    assert not is_pattern(name)
+
+
+@pytest.mark.parametrize("name", ["*", ">", "token.*.update", "token.>", "*.*.>", "*." * 15 + ">"])
+def test_patterns(name: str) -> None:
+    assert not is_channel(name)
+    assert is_channel_or_pattern(name)
+    assert is_pattern(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "a.", ".a", "a..b", "a b", "a\tb", "a\nb", "a\n", 'a"b', "a\\b", "a\0b", "a\x7f"]
+    + ["é", "日本", "\U0001f600", ">.a", "a.>.b", "a*", "*a", "a.b>", ">>", "**", "a.**"]
+    + ["x" * 256, ".".join("x" * 17), "*." * 16 + ">"],
+)
+def test_neither_name_nor_pattern(name: str) -> None:
+    assert not is_channel(name)
+    assert not is_channel_or_pattern(name)
+
+
+@fuzz
+@given(
+    st.one_of(
+        st.text(max_size=12),
+        st.text(alphabet='ab.*>"\\ \x7f', max_size=12),
+        st.lists(st.sampled_from(["a", "*", ">", "", "x" * 20, "a>"]), max_size=18).map(".".join),
+    )
+)
+def test_grammar_agrees_with_the_book(name: str) -> None:
+    assert is_channel(name) == channel_by_the_book(name, wildcards=False)
+    assert is_channel_or_pattern(name) == channel_by_the_book(name, wildcards=True)
+
+
+@fuzz
+@given(st.text(alphabet=string.printable, min_size=1, max_size=20))
+def test_a_valid_name_is_its_own_json_string(name: str) -> None:
+    if is_channel_or_pattern(name):
+        assert json.dumps(name) == f'"{name}"'
+
+
+# ------------------------------------------------------------------------------------ commands
+
+
+def test_subscribe() -> None:
+    message = command(
+        type="subscribe",
+        channels=["global.trending", "token.*.update"],
+        max_rate=2,
+        recover={"global.trending": {"epoch": "e1", "seq": 41}},
+        id="first",
+    )
+    assert decode(message) == Subscribe(
+        channels=("global.trending", "token.*.update"),
+        max_rate=2.0,
+        recover={"global.trending": {"epoch": "e1", "seq": 41}},
+        id="first",
+    )
+
+
+def test_a_subscribe_needs_nothing_but_channels() -> None:
+    assert decode(b'{"type":"subscribe","channels":[]}') == Subscribe(())
+
+
+def test_repeated_channels_collapse_in_order() -> None:
+    message = command(type="subscribe", channels=["b", "a", "b", "no good", "c", "a", "no good"])
+    assert decode(message) == Subscribe(("b", "a", "c"), malformed=("no good",))
+    message = command(type="unsubscribe", channels=["b", "a", "b"])
+    assert decode(message) == Unsubscribe(("b", "a"))
+
+
+def test_a_bad_name_is_not_an_error_of_the_command() -> None:
+    decoded = decode(command(type="subscribe", channels=["", "good", "a..b"]))
+    assert decoded == Subscribe(("good",), malformed=("", "a..b"))
+
+
+def test_unsubscribe_takes_any_string() -> None:
+    decoded = decode(command(type="unsubscribe", channels=["a", "", "é"], id=5))
+    assert decoded == Unsubscribe(("a", "", "é"), 5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("ping", Ping), ("pause", Pause), ("resume", Resume)],
+)
+def test_commands_without_fields(kind: str, expected: type) -> None:
+    assert type(decode(command(type=kind))) is expected
+    assert decode(command(type=kind, id=7)).id == 7
+
+
+def test_auth_keeps_its_token_out_of_its_repr() -> None:
+    decoded = decode(command(type="auth", token="ey.secret", id=1))
+    assert decoded == Auth("ey.secret", 1)
+    assert "secret" not in repr(decoded)
+
+
+def test_unknown_keys_are_ignored_and_null_is_absent() -> None:
+    message = command(
+        type="subscribe", channels=["a"], id=None, max_rate=None, recover=None, later=[1]
+    )
+    assert decode(message) == Subscribe(("a",))
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.5, 1, 1000, 1000.0])
+def test_max_rate_within_bounds(rate: float) -> None:
+    decoded = decode(command(type="subscribe", channels=["a"], max_rate=rate))
+    assert isinstance(decoded, Subscribe)
+    assert decoded.max_rate == rate
+    assert type(decoded.max_rate) is float
+
+
+@pytest.mark.parametrize("rate", [0, -1, 0.0099, 1000.1, 10**30, True, "2", [2], {}])
+def test_max_rate_out_of_bounds(rate: object) -> None:
+    error = refused(command(type="subscribe", channels=["a"], max_rate=rate, id="r"))
+    assert (error.code, error.reply_to) == (ErrorCode.BAD_COMMAND, "r")
+    assert "max_rate" in error.message
+
+
+@pytest.mark.parametrize(
+    "reply_to", ["", "x", "x" * 64, "é" * 32, 0, -1, 2**53 - 1, -(2**53) + 1, '"\\\n']
+)
+def test_id_is_echoed_by_command_and_error(reply_to: str | int) -> None:
+    assert decode(command(type="ping", id=reply_to)).id == reply_to
+    error = refused(command(type="nothing", id=reply_to))
+    assert error.reply_to == reply_to
+    assert json.loads(protocol.encode_error(error))["id"] == reply_to
+    assert json.loads(protocol.encode_pong(reply_to))["id"] == reply_to
+
+
+@pytest.mark.parametrize(
+    "reply_to", ["x" * 65, "é" * 33, 2**53, -(2**53), 10**30, 1.0, True, False, [], {}, ["x"]]
+)
+def test_an_id_that_cannot_be_echoed(reply_to: object) -> None:
+    error = refused(command(type="ping", id=reply_to))
+    assert (error.code, error.reply_to) == (ErrorCode.BAD_COMMAND, None)
+    assert error.message.startswith("id ")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"", b" ", b"{", b"ping", b'{"type":"ping"}x', b"{'type':'ping'}", b'{"type":"ping",}']
+    + [b'{"type":NaN}', b"\xff", b'{"type":"\xc3"}', b'"\\ud800"', b"\xef\xbb\xbf{}", b"\0"]
+    + [b"[" * 5_000, b"[" * 5_000 + b"]" * 5_000],
+)
+def test_bad_json(message: bytes) -> None:
+    error = refused(message)
+    assert (error.code, error.reply_to) == (ErrorCode.BAD_JSON, None)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"[]", b"null", b"1", b'"ping"', b'[{"type":"ping"}]', b"{}", b'{"type":null}', b'{"type":1}']
+    + [b'{"type":["ping"]}', b'{"type":{}}']
+    + [b'{"type":"auth"}', b'{"type":"auth","token":1}']
+    + [b'{"type":"subscribe","channels":["a"],"recover":[]}'],
+)
+def test_bad_command(message: bytes) -> None:
+    assert refused(message).code is ErrorCode.BAD_COMMAND
+
+
+@pytest.mark.parametrize("kind", ["subscribe", "unsubscribe"])
+@pytest.mark.parametrize(
+    "channels",
+    [None, "a", {"a": 1}, 1, [1], ["a", None], ["a", ["b"]], ["a", {}], ["x"] * 1001],
+)
+def test_channels_that_are_not_an_array_of_strings(kind: str, channels: object) -> None:
+    error = refused(command(type=kind, channels=channels, id=3))
+    assert (error.code, error.reply_to) == (ErrorCode.BAD_COMMAND, 3)
+    assert "channels" in error.message
+
+
+def test_as_many_channels_as_a_command_may_name() -> None:
+    channels = [f"c{n}" for n in range(1000)]
+    assert decode(command(type="subscribe", channels=channels)) == Subscribe(tuple(channels))
+
+
+@pytest.mark.parametrize("kind", ["", "Subscribe", "PING", "subscribed", "publish", "ping\0"])
+def test_unknown_command(kind: str) -> None:
+    error = refused(command(type=kind, id=0))
+    assert (error.code, error.reply_to) == (ErrorCode.UNKNOWN_COMMAND, 0)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=80),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=10,
+)
+TYPES = st.sampled_from(["subscribe", "unsubscribe", "ping", "auth", "pause", "resume", "other"])
+COMMANDS = st.fixed_dictionaries(
+    {"type": TYPES | JSON},
+    optional={
+        "channels": JSON | st.lists(st.text(alphabet="ab.*> ", max_size=9) | JSON, max_size=5),
+        "max_rate": JSON | st.floats(-1, 2000),
+        "recover": JSON,
+        "token": JSON,
+        "id": JSON,
+    },
+)
+
+
+def check_answer(message: bytes) -> None:
+    """Whatever came in: a well-formed command, or an error that can be sent."""
+    try:
+        decoded = decode(message)
+    except ProtocolError as error:
+        reply = json.loads(protocol.encode_error(error))
+        assert reply["type"] == "error"
+        assert reply["code"] == error.code
+        return
+    if isinstance(decoded, Subscribe):
+        assert all(channel_by_the_book(name, wildcards=True) for name in decoded.channels)
+        assert not any(channel_by_the_book(name, wildcards=True) for name in decoded.malformed)
+        assert decoded.max_rate is None or 0.01 <= decoded.max_rate <= 1000
+    assert decoded.id is None or type(decoded.id) in (int, str)
+
+
+@fuzz
+@given(st.binary(max_size=200))
+def test_fuzz_bytes(message: bytes) -> None:
+    check_answer(message)
+
+
+@fuzz
+@given(JSON | COMMANDS)
+def test_fuzz_json(value: object) -> None:
+    check_answer(json.dumps(value).encode())
+
+
+@fuzz
+@given(COMMANDS, st.data())
+def test_fuzz_broken_commands(fields: dict[str, object], data: st.DataObject) -> None:
+    message = bytearray(json.dumps(fields, ensure_ascii=False).encode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        message[data.draw(st.integers(0, len(message) - 1))] = data.draw(st.integers(0, 255))
+    check_answer(bytes(message))
+
+
+# ------------------------------------------------------------------------------------- replies
+
+
+def test_subscribed() -> None:
+    assert protocol.encode_subscribed(
+        {"token.abc.update": {"epoch": "e1", "seq": 41}, "token.*.comment": {}},
+        {"no such": ErrorCode.BAD_CHANNEL},
+        "first",
+    ) == (
+        b'{"type":"subscribed","id":"first","channels":{"token.abc.update":{"epoch":"e1","seq":41},'
+        b'"token.*.comment":{}},"errors":{"no such":{"code":"bad_channel",'
+        b'"message":"not a channel name or pattern"}}}'
+    )
+
+
+def test_subscribed_without_id_and_errors() -> None:
+    reply = protocol.encode_subscribed({"global.trending": {"epoch": "e1", "seq": 0}}, {})
+    assert reply == (b'{"type":"subscribed","channels":{"global.trending":{"epoch":"e1","seq":0}}}')
+
+
+def test_unsubscribed() -> None:
+    assert protocol.encode_unsubscribed(["a", 'é"'], 5) == (
+        '{"type":"unsubscribed","id":5,"channels":["a","é\\""]}'.encode()
+    )
+    assert protocol.encode_unsubscribed(()) == b'{"type":"unsubscribed","channels":[]}'
+
+
+def test_pong() -> None:
+    assert protocol.encode_pong() == b'{"type":"pong"}'
+    assert protocol.encode_pong("") == b'{"type":"pong","id":""}'
+    assert protocol.encode_pong(0) == b'{"type":"pong","id":0}'
+
+
+def test_error() -> None:
+    assert protocol.encode_error(ProtocolError(ErrorCode.BAD_JSON)) == (
+        b'{"type":"error","code":"bad_json","message":"the message is not JSON"}'
+    )
+    assert protocol.encode_error(ProtocolError(ErrorCode.NOT_SUPPORTED, "not yet", 9)) == (
+        b'{"type":"error","id":9,"code":"not_supported","message":"not yet"}'
+    )
+
+
+def test_messages_without_a_command() -> None:
+    assert protocol.encode_gap(["token.*.comment", "global.>"]) == (
+        b'{"type":"gap","channels":["token.*.comment","global.>"]}'
+    )
+    assert protocol.encode_feed("stale") == b'{"type":"feed","state":"stale"}'
+    assert protocol.encode_feed("live") == b'{"type":"feed","state":"live"}'
+    assert protocol.encode_reconnect(4200) == b'{"type":"reconnect","after_ms":4200}'
+
+
+def test_the_largest_reply_is_bounded() -> None:
+    """A command of the most channels and bytes is answered with a small multiple of its size."""
+    name_bytes = protocol.COMMAND_BYTES_MAX // protocol.COMMAND_CHANNELS_MAX - 3
+    names = [f"{n}:".ljust(name_bytes, "x") for n in range(protocol.COMMAND_CHANNELS_MAX)]
+    positions = {name: protocol.Position(epoch="e" * 20, seq=2**53) for name in names}
+    for code in ErrorCode:
+        reply = protocol.encode_subscribed({}, dict.fromkeys(names, code))
+        assert len(reply) <= 3 * protocol.COMMAND_BYTES_MAX
+    assert len(protocol.encode_subscribed(positions)) <= 3 * protocol.COMMAND_BYTES_MAX
+
+
+@fuzz
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=50))
+def test_an_echoed_name_is_no_longer_than_it_came(name: str) -> None:
+    came = orjson.dumps(name)
+    reply = protocol.encode_subscribed({}, {name: ErrorCode.BAD_CHANNEL})
+    assert came in reply
+    assert list(json.loads(reply)["errors"]) == [name]
+
+
+# --------------------------------------------------------------------------------------- codes
+
+
+def test_error_codes_are_words() -> None:
+    for code in ErrorCode:
+        assert code.value == code.name.lower()
+        assert code.message
+        assert ErrorCode(code.value) is code
+
+
+def test_close_codes_can_be_sent() -> None:
+    for code in CloseCode:
+        assert 1000 <= code < 5000
+        assert code not in (1004, 1005, 1006, 1015)
+        assert 0 < len(code.reason.encode()) <= 123
+        assert code.when
+
+
+def test_the_range_of_a_close_code_says_whether_to_reconnect() -> None:
+    for code in CloseCode:
+        if code >= 4000:
+            assert code.reconnect == (4000 <= code <= 4499)
+    assert {code for code in CloseCode if code < 4000 and code.reconnect} == {1001, 1011, 1012}
+
+
+# --------------------------------------------------------------------------------- subprotocol
+
+
+@pytest.mark.parametrize(
+    ("offer", "selected"),
+    [
+        ("wsgate.v1", "wsgate.v1"),
+        ("other, wsgate.v1", "wsgate.v1"),
+        ("wsgate.v1,other", "wsgate.v1"),
+        (" wsgate.v2 ,\twsgate.v1 ", "wsgate.v1"),
+        ("wsgate.v2", None),
+        ("wsgate.v11", None),
+        ("WSGATE.V1", None),
+        ("", None),
+    ],
+)
+def test_subprotocol(offer: str, selected: str | None) -> None:
+    assert protocol.select_subprotocol(offer) == selected

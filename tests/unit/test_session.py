@@ -1,0 +1,173 @@
+"""What a connection may do, and when it has done too much."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from wsgate.protocol import CloseCode, ErrorCode, Ping, ProtocolError, Subscribe, Unsubscribe
+from wsgate.rules import DEFAULT_RULES
+from wsgate.session import Admission, Session, admit
+
+PING = b'{"type":"ping"}'
+
+
+def refused(session: Session, message: bytes) -> ProtocolError:
+    with pytest.raises(ProtocolError) as caught:
+        session.handle(message)
+    return caught.value
+
+
+def subscribe(**fields: object) -> bytes:
+    return json.dumps({"type": "subscribe", "channels": ["global.trending"]} | fields).encode()
+
+
+def test_commands_that_can_be_executed() -> None:
+    session = Session()
+    assert session.handle(PING) == Ping()
+    assert session.handle(subscribe(id=1)) == Subscribe(("global.trending",), id=1)
+    assert session.handle(b'{"type":"unsubscribe","channels":["a"]}') == Unsubscribe(("a",))
+
+
+@pytest.mark.parametrize(
+    ("message", "what"),
+    [
+        (b'{"type":"auth","token":"t","id":4}', "auth"),
+        (b'{"type":"pause","id":4}', "pause"),
+        (b'{"type":"resume","id":4}', "resume"),
+        (subscribe(recover={"global.trending": {"epoch": "e", "seq": 1}}, id=4), "recover"),
+    ],
+)
+def test_what_is_not_supported_says_so(message: bytes, what: str) -> None:
+    error = refused(Session(), message)
+    assert (error.code, error.reply_to, error.close) == (ErrorCode.NOT_SUPPORTED, 4, None)
+    assert error.message == f"{what} is not supported yet"
+
+
+def test_recovering_nothing_is_an_ordinary_subscribe() -> None:
+    assert isinstance(Session().handle(subscribe(recover={})), Subscribe)
+
+
+MALFORMED = [b"{", b"[]", b'{"type":"dance"}', subscribe(channels=1)]
+
+
+@pytest.mark.parametrize("message", MALFORMED)
+def test_the_sixteenth_bad_command_in_a_row_closes(message: bytes) -> None:
+    session = Session()
+    for _ in range(15):
+        assert refused(session, message).close is None
+    assert refused(session, message).close is CloseCode.TOO_MANY_BAD_COMMANDS
+
+
+def test_different_bad_commands_count_together() -> None:
+    session = Session()
+    closes = [refused(session, message).close for message in MALFORMED * 4]
+    assert closes == [None] * 15 + [CloseCode.TOO_MANY_BAD_COMMANDS]
+
+
+@pytest.mark.parametrize("good", [PING, b'{"type":"pause"}', subscribe(channels=["no good"])])
+def test_a_well_formed_command_forgives(good: bytes) -> None:
+    session = Session()
+    for message in ([b"{"] * 15 + [good]) * 3:
+        try:
+            session.handle(message)
+        except ProtocolError as error:
+            assert error.close is None
+
+
+def test_what_is_not_supported_can_be_asked_for_ever() -> None:
+    session = Session()
+    for _ in range(100):
+        assert refused(session, b'{"type":"pause"}').close is None
+
+
+def test_eight_rates_and_no_ninth() -> None:
+    session = Session()
+    for rate in range(1, 9):
+        session.handle(subscribe(max_rate=rate))
+    session.handle(subscribe(max_rate=3))
+    session.handle(subscribe())
+    error = refused(session, subscribe(max_rate=9, id="r"))
+    assert (error.code, error.reply_to, error.close) == (ErrorCode.TOO_MANY_RATES, "r", None)
+
+
+def test_a_rate_that_nobody_has_any_more_makes_room() -> None:
+    session = Session()
+    for rate in range(1, 9):
+        session.handle(subscribe(max_rate=rate))
+    session.retain_rates([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 99.0])
+    session.handle(subscribe(max_rate=9))
+    assert refused(session, subscribe(max_rate=8)).code is ErrorCode.TOO_MANY_RATES
+
+
+def test_a_session_is_small() -> None:
+    session = Session()
+    assert not hasattr(session, "__dict__")
+    assert sys.getsizeof(session) <= 64
+
+
+# ----------------------------------------------------------------------------------- admission
+
+
+def admitted(
+    channels: list[str], held: set[str] | None = None, limit: int = 1000, malformed: str = ""
+) -> Admission:
+    held = held or set()
+    command = Subscribe(tuple(channels), tuple(malformed))
+    return admit(command, DEFAULT_RULES, len(held), held.__contains__, limit)
+
+
+def test_channels_and_permitted_patterns_are_admitted_in_order() -> None:
+    channels = ["token.b.update", "global.>", "global.*", "token.*.comment", "token.a.update"]
+    assert admitted(channels) == (channels, {})
+
+
+def test_each_refused_channel_has_its_error() -> None:
+    channels = ["other", "token.>", "global.new", ">"]
+    assert admitted(channels, malformed=" ") == (
+        ["global.new"],
+        {
+            " ": ErrorCode.BAD_CHANNEL,
+            "other": ErrorCode.UNKNOWN_CHANNEL,
+            "token.>": ErrorCode.PATTERN_NOT_ALLOWED,
+            ">": ErrorCode.PATTERN_NOT_ALLOWED,
+        },
+    )
+
+
+def test_the_first_that_fit_are_admitted() -> None:
+    held = {"global.a", "global.b"}
+    assert admitted(["global.c", "global.d", "global.e"], held, limit=4) == (
+        ["global.c", "global.d"],
+        {"global.e": ErrorCode.TOO_MANY_SUBSCRIPTIONS},
+    )
+
+
+def test_what_is_held_needs_no_room() -> None:
+    held = {"global.a", "global.b"}
+    assert admitted(["global.a", "global.c", "global.b"], held, limit=2) == (
+        ["global.a", "global.b"],
+        {"global.c": ErrorCode.TOO_MANY_SUBSCRIPTIONS},
+    )
+
+
+def test_what_is_refused_takes_no_room() -> None:
+    assert admitted(["other", ">", "global.a"], limit=1).channels == ["global.a"]
+
+
+def test_the_default_limit() -> None:
+    channels = [f"global.{n}" for n in range(1001)]
+    accepted, errors = admit(
+        Subscribe(tuple(channels)), DEFAULT_RULES, held=0, holds=lambda channel: False
+    )
+    assert accepted == channels[:1000]
+    assert errors == {"global.1000": ErrorCode.TOO_MANY_SUBSCRIPTIONS}
+
+
+def test_a_connection_past_a_lowered_limit_gets_nothing_new() -> None:
+    held = {"global.a", "global.b", "global.c"}
+    assert admitted(["global.d"], held, limit=2).errors == {
+        "global.d": ErrorCode.TOO_MANY_SUBSCRIPTIONS
+    }
