@@ -1,0 +1,26 @@
+"""Compiles the C programs into ``benchmarks/out/``: they need a C compiler and nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+SOURCES = Path(__file__).parent
+OUT = SOURCES.parent / "out"
+CFLAGS = ["-O2", "-g", "-Wall", "-Wextra"]
+
+
+def compiler() -> str:
+    return os.environ.get("CC", "cc")
+
+
+def build(name: str) -> Path:
+    """The program, compiled anew if any of the sources is newer."""
+    OUT.mkdir(exist_ok=True)
+    program = OUT / name
+    newest = max(path.stat().st_mtime for path in SOURCES.glob("*.[ch]"))
+    if not program.exists() or program.stat().st_mtime < newest:
+        source = SOURCES / f"{name}.c"
+        subprocess.run([compiler(), *CFLAGS, "-o", str(program), str(source)], check=True)
+    return program

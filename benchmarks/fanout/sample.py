@@ -1,0 +1,67 @@
+"""What the kernel says a process has used, its children included."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Sample:
+    at_s: float
+    user_s: float
+    system_s: float
+    pss_kb: int
+    core_busy_s: float
+    """Everybody's time on the server's core, so that disturbance can be told."""
+
+    @property
+    def cpu_s(self) -> float:
+        return self.user_s + self.system_s
+
+
+def family(pid: int) -> list[int]:
+    pids = [pid]
+    for parent in pids:
+        for task in (PROC / str(parent) / "task").iterdir():
+            pids += map(int, (task / "children").read_text().split())
+    return pids
+
+
+def _cpu_s(pid: int) -> tuple[float, float]:
+    # The name, in parentheses, may hold spaces.
+    fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) * TICK_S, int(fields[12]) * TICK_S
+
+
+def _pss_kb(pid: int) -> int:
+    for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    return 0
+
+
+def _core_busy_s(core: int) -> float:
+    for line in (PROC / "stat").read_text().splitlines():
+        if line.startswith(f"cpu{core} "):
+            user, nice, system, _idle, _iowait, irq, softirq = map(int, line.split()[1:8])
+            return (user + nice + system + irq + softirq) * TICK_S
+    return 0.0
+
+
+def sample(pid: int, core: int) -> Sample:
+    pids = family(pid)
+    times = [_cpu_s(one) for one in pids]
+    at_s = time.monotonic()
+    return Sample(
+        at_s=at_s,
+        user_s=sum(user for user, _ in times),
+        system_s=sum(system for _, system in times),
+        pss_kb=sum(map(_pss_kb, pids)),
+        core_busy_s=_core_busy_s(core),
+    )

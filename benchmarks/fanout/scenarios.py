@@ -1,0 +1,130 @@
+"""What is measured, and what it should come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    STREAM = "stream"
+    """Publications flow for a while: cost of a delivery, latency, completeness."""
+    MEMORY = "memory"
+    """Connections subscribe and stay: memory of a connection."""
+    HANDSHAKE = "handshake"
+    """Connections come at a steady rate: cost of a handshake."""
+
+
+@dataclass(frozen=True)
+class Target:
+    figure: str
+    limit: float
+    against_floor: bool = False
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    about: str
+    kind: Kind
+    channels: str
+    """Templates, separated by commas: one with ``%u`` stands for `per_template` channels."""
+    per_template: int = 1
+    each: int = 1
+    rate: float = 1.0
+    """Updates per second on each channel."""
+    window_ms: int = 0
+    connections: int = 10_000
+    connect_rate: float = 0.0
+    """Handshakes per second; 0: as fast as they complete."""
+    seconds: float = 30.0
+    warmup_s: float = 5.0
+    payload_bytes: int = 500
+    targets: tuple[Target, ...] = ()
+
+    @property
+    def channel_names(self) -> list[str]:
+        names: list[str] = []
+        for template in self.channels.split(","):
+            numbered = "%" in template
+            names += [template % i for i in range(self.per_template)] if numbered else [template]
+        return names
+
+
+SCENARIOS = (
+    Scenario(
+        name="one-channel",
+        about="everybody on one event channel, 10 updates/s",
+        kind=Kind.STREAM,
+        channels="token.bench.comment",
+        rate=10,
+        targets=(
+            Target("cpu_us_per_delivery", 1.15, against_floor=True),
+            Target("user_us_per_delivery", 0.20),
+            Target("lost", 0),
+            Target("reordered", 0),
+        ),
+    ),
+    Scenario(
+        name="ten-of-hundred",
+        about="each on 10 of 100 event channels at random, 1 update/s a channel",
+        kind=Kind.STREAM,
+        channels="token.c%02u.comment",
+        per_template=100,
+        each=10,
+        rate=1,
+        targets=(
+            Target("cpu_us_per_delivery", 1.35, against_floor=True),
+            Target("user_us_per_delivery", 0.40),
+            Target("lost", 0),
+            Target("reordered", 0),
+        ),
+    ),
+    Scenario(
+        name="million",
+        about="each on 10 of 100 event channels at random, 10 updates/s a channel, 100 ms window",
+        kind=Kind.STREAM,
+        channels="token.c%02u.comment",
+        per_template=100,
+        each=10,
+        rate=10,
+        window_ms=100,
+        targets=(
+            Target("cpu_us_per_delivery", 0.75),
+            Target("latency_p99_ms", 300),
+            Target("lost", 0),
+            Target("reordered", 0),
+        ),
+    ),
+    Scenario(
+        name="memory",
+        about="each on 5 of 100 channels, half state and half event; quiet, then 1 update/s a channel",
+        kind=Kind.MEMORY,
+        channels="token.c%02u.comment,token.c%02u.update",
+        per_template=50,
+        each=5,
+        seconds=5,
+        targets=(Target("pss_kb_per_connection", 6),),
+    ),
+    Scenario(
+        name="handshake",
+        about="2,000 connections/s, each subscribing to 5 of 100 state channels with a last value",
+        kind=Kind.HANDSHAKE,
+        channels="token.c%02u.update",
+        per_template=100,
+        each=5,
+        connect_rate=2000,
+        targets=(Target("cpu_us_per_handshake", 150),),
+    ),
+)
+
+
+def shortened(scenario: Scenario) -> Scenario:
+    """For CI: proves that everything works; its figures say little."""
+    return replace(
+        scenario,
+        connections=300,
+        seconds=3.0 if scenario.kind is Kind.STREAM else 2.0,
+        warmup_s=0.5,
+        connect_rate=min(scenario.connect_rate, 500.0),
+    )

@@ -1,0 +1,285 @@
+"""One server through one scenario: starts everything, measures, gives the figures."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.fanout import probe
+from benchmarks.fanout.build import build
+from benchmarks.fanout.child import Child, Failure
+from benchmarks.fanout.sample import Sample, sample
+from benchmarks.fanout.scenarios import Kind, Scenario
+
+CONNECTIONS_PER_CLIENT = 19_000
+"""A process may hold 20,000 descriptors on many machines."""
+SOURCES_PER_CLIENT = 2
+SEED = 7
+WARMING_CONNECTIONS = 500
+READY_S = 60
+SETTLE_S = 1
+"""What the server has left to do for connections that have just closed is no handshake's cost."""
+
+Figures = dict[str, float]
+Buckets = dict[int, int]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What stays the same from trial to trial."""
+
+    out: Path
+    nats_server: Path
+    wsgate: Path
+    server_core: int
+    other_core: int
+
+    @contextmanager
+    def nats(self) -> Iterator[int]:
+        port = probe.free_port()
+        command = [self.nats_server, "-a", "127.0.0.1", "-p", str(port)]
+        with Child("nats-server", command, self.other_core, self.out / "nats-server.log") as child:
+            probe.wait_until("accepting", lambda: probe.accepts(port), child)
+            yield port
+
+    @contextmanager
+    def server(self, name: str, scenario: Scenario, nats_port: int) -> Iterator[tuple[Child, int]]:
+        port = probe.free_port()
+        log = self.out / f"{name}.log"
+        first = scenario.channel_names[0]
+        if name == "floor":
+            command: list[str | Path] = [build("floor"), f"--port={port}", f"--nats={nats_port}"]
+            command += [f"--window={scenario.window_ms}"] if scenario.window_ms else []
+            environment, admin_port = {}, 0
+        else:
+            admin_port = probe.free_port()
+            command = [self.wsgate, "serve"]
+            environment = {
+                "NATS_URL": f"nats://127.0.0.1:{nats_port}",
+                "WS_HOST": "127.0.0.1",
+                "WS_PORT": str(port),
+                "WS_ADMIN_PORT": str(admin_port),
+                "WS_AUTH": "none",
+                "WS_MAX_CONNECTIONS": str(scenario.connections + WARMING_CONNECTIONS + 100),
+                "WS_FLUSH_WINDOW_MS": str(scenario.window_ms),
+                "LOG_LEVEL": "warning",
+            }
+        with Child(name, command, self.server_core, log, environment) as child:
+            if admin_port:
+                ready = f"http://127.0.0.1:{admin_port}/readyz"
+                probe.wait_until("ready", lambda: probe.http_ok(ready), child)
+            probe.wait_until("serving", lambda: probe.serves(port, first), child)
+            yield child, port
+
+    @contextmanager
+    def publisher(
+        self, scenario: Scenario, nats_port: int, count: int, rate: float, first: int = 1
+    ) -> Iterator[Child]:
+        command: list[str | Path] = [
+            build("publisher"),
+            f"--port={nats_port}",
+            f"--channels={scenario.channels}",
+            f"--per-template={scenario.per_template}",
+            f"--size={scenario.payload_bytes}",
+            f"--rate={rate}",
+            f"--count={count}",
+            f"--first={first}",
+        ]
+        log = self.out / "publisher.log"
+        with Child("publisher", command, self.other_core, log, talks=True) as child:
+            yield child
+
+    @contextmanager
+    def clients(
+        self, scenario: Scenario, port: int, connections: int, idle: bool = False
+    ) -> Iterator[Clients]:
+        with ExitStack() as stack:
+            started = []
+            for index, start in enumerate(range(0, connections, CONNECTIONS_PER_CLIENT)):
+                command: list[str | Path] = [
+                    build("load"),
+                    f"--port={port}",
+                    f"--connections={min(CONNECTIONS_PER_CLIENT, connections - start)}",
+                    f"--channels={scenario.channels}",
+                    f"--per-template={scenario.per_template}",
+                    f"--each={scenario.each}",
+                    f"--size={scenario.payload_bytes}",
+                    f"--rate={scenario.connect_rate}",
+                    f"--seed={SEED + index}",
+                    # 127.0.0.1 has too few ports for everybody.
+                    f"--source={2 + SOURCES_PER_CLIENT * index}",
+                ]
+                command += ["--idle"] if idle else []
+                log = self.out / "load.log"
+                child = Child(f"load {index}", command, self.other_core, log, talks=True)
+                started.append(stack.enter_context(child))
+            yield Clients(started, connections)
+
+    def sample(self, server: Child) -> Sample:
+        server.check_alive()
+        return sample(server.pid, self.server_core)
+
+
+@dataclass(frozen=True)
+class Clients:
+    """The load clients as one."""
+
+    children: Sequence[Child]
+    connections: int
+
+    def ready(self, timeout_s: float) -> dict[str, Any]:
+        totals = self._sum([child.event("ready", timeout_s) for child in self.children])
+        if totals["live"] != self.connections or totals["refused"]:
+            kept = ("live", "failed", "refused", "errors", "closes")
+            raise Failure(f"not all subscribed: { {key: totals[key] for key in kept} }")
+        return totals
+
+    def mark(self) -> dict[str, Any]:
+        return self._sum([child.ask("mark") for child in self.children])
+
+    def finish(self, expected: int, timeout_s: float = 60) -> dict[str, Any]:
+        share = math.ceil(expected / len(self.children))
+        if len(self.children) > 1:
+            share = 2 * expected  # no one knows its own share: quiet for a while is the end
+        for child in self.children:
+            child.say(f"finish {share}")
+        return self._sum([child.event("finish", timeout_s) for child in self.children])
+
+    @staticmethod
+    def _sum(events: list[dict[str, Any]]) -> dict[str, Any]:
+        totals: dict[str, Any] = {}
+        for event in events:
+            for key, value in event.items():
+                if key.endswith("_us"):
+                    buckets = totals.setdefault(key, {})
+                    for least, count in value:
+                        buckets[least] = buckets.get(least, 0) + count
+                elif key in ("at_ns", "connect_s"):
+                    totals[key] = max(totals.get(key, 0), value)
+                elif key != "event":
+                    totals[key] = totals.get(key, 0) + value
+        return totals
+
+
+def quantile(buckets: Buckets, share: float) -> float:
+    """In microseconds: the lower edge of the bucket, which is 1.6 % wide."""
+    wanted = share * sum(buckets.values())
+    for least in sorted(buckets):
+        wanted -= buckets[least]
+        if wanted <= 0:
+            return least
+    return math.nan
+
+
+def trial(bench: Bench, scenario: Scenario, server: str, nats_port: int) -> Figures:
+    run = {Kind.STREAM: stream, Kind.MEMORY: memory, Kind.HANDSHAKE: handshake}[scenario.kind]
+    return run(bench, scenario, server, nats_port)
+
+
+def stream(bench: Bench, scenario: Scenario, name: str, nats_port: int) -> Figures:
+    with (
+        bench.server(name, scenario, nats_port) as (server, port),
+        bench.clients(scenario, port, scenario.connections) as clients,
+    ):
+        empty = bench.sample(server)
+        ready = clients.ready(READY_S)
+        seconds = scenario.warmup_s + scenario.seconds + 1
+        count = math.ceil(scenario.rate * seconds)
+        with bench.publisher(scenario, nats_port, count, scenario.rate) as publisher:
+            time.sleep(scenario.warmup_s)
+            first, before = clients.mark(), bench.sample(server)
+            time.sleep(scenario.seconds)
+            last, after = clients.mark(), bench.sample(server)
+            done = publisher.event("done", seconds + 30)
+        expected = count * scenario.connections * scenario.each
+        end = clients.finish(expected)
+        deliveries = last["deliveries"] - first["deliveries"]
+        if not deliveries:
+            raise Failure(f"{name}: nothing was delivered")
+        return {
+            **_cost(before, after, deliveries, "delivery"),
+            "deliveries_per_s": deliveries / (after.at_s - before.at_s),
+            "bytes_per_delivery": (last["bytes"] - first["bytes"]) / deliveries,
+            "latency_p50_ms": quantile(last["latency_us"], 0.5) / 1000,
+            "latency_p99_ms": quantile(last["latency_us"], 0.99) / 1000,
+            "latency_max_ms": max(last["latency_us"]) / 1000,
+            "pss_kb_per_connection": (after.pss_kb - empty.pss_kb) / scenario.connections,
+            "lost": expected - end["deliveries"] + end["duplicates"],
+            "reordered": end["reordered"] + end["duplicates"],
+            "damaged": end["damaged"] + end["unasked"],
+            "disconnected": end["gone"],
+            "connect_s": ready["connect_s"],
+            "client_busy_share": (last["busy_s"] - first["busy_s"]) / (after.at_s - before.at_s),
+            "publisher_late_max_ms": done["late_max_ms"],
+        }
+
+
+def memory(bench: Bench, scenario: Scenario, name: str, nats_port: int) -> Figures:
+    with bench.server(name, scenario, nats_port) as (server, port):
+        _give_last_values(bench, scenario, server, port, nats_port)
+        empty = bench.sample(server)
+        with bench.clients(scenario, port, scenario.connections, idle=True) as clients:
+            clients.ready(READY_S)
+            quiet = bench.sample(server)
+            count = math.ceil(scenario.seconds * scenario.rate)
+            with bench.publisher(scenario, nats_port, count, scenario.rate, first=2) as publisher:
+                publisher.event("done", scenario.seconds + 30)
+            # The last values that came with the subscriptions make the exact number unknown.
+            end = clients.finish(2 * count * scenario.connections * scenario.each)
+            used = bench.sample(server)
+        return {
+            "pss_kb_per_connection": (used.pss_kb - empty.pss_kb) / scenario.connections,
+            "pss_kb_per_connection_quiet": (quiet.pss_kb - empty.pss_kb) / scenario.connections,
+            "pss_mb_empty": empty.pss_kb / 1024,
+            "damaged": end["damaged"] + end["unasked"],
+            "disconnected": end["gone"],
+        }
+
+
+def handshake(bench: Bench, scenario: Scenario, name: str, nats_port: int) -> Figures:
+    with bench.server(name, scenario, nats_port) as (server, port):
+        _give_last_values(bench, scenario, server, port, nats_port)
+        with bench.clients(scenario, port, WARMING_CONNECTIONS) as clients:
+            clients.ready(READY_S)
+        time.sleep(SETTLE_S)
+        before = bench.sample(server)
+        with bench.clients(scenario, port, scenario.connections) as clients:
+            ready = clients.ready(scenario.connections / scenario.connect_rate + READY_S)
+            after = bench.sample(server)
+            end = clients.finish(scenario.connections * scenario.each)
+        return {
+            **_cost(before, after, scenario.connections, "handshake"),
+            "handshakes_per_s": scenario.connections / ready["connect_s"],
+            "handshake_p50_ms": quantile(ready["handshake_us"], 0.5) / 1000,
+            "handshake_p99_ms": quantile(ready["handshake_us"], 0.99) / 1000,
+            "lost": scenario.connections * scenario.each - end["deliveries"],
+            "damaged": end["damaged"] + end["unasked"],
+            "disconnected": end["gone"],
+        }
+
+
+def _cost(before: Sample, after: Sample, units: int, unit: str) -> Figures:
+    span_s = after.at_s - before.at_s
+    cpu_s = after.cpu_s - before.cpu_s
+    return {
+        f"cpu_us_per_{unit}": cpu_s / units * 1e6,
+        f"user_us_per_{unit}": (after.user_s - before.user_s) / units * 1e6,
+        "cpu_share": cpu_s / span_s,
+        "disturbance_share": max(0.0, (after.core_busy_s - before.core_busy_s - cpu_s) / span_s),
+    }
+
+
+def _give_last_values(
+    bench: Bench, scenario: Scenario, server: Child, port: int, nats_port: int
+) -> None:
+    """One publication on every channel. NATS keeps their order: once the last is known, all are."""
+    last = scenario.channel_names[-1]
+    with bench.publisher(scenario, nats_port, count=1, rate=10) as publisher:
+        publisher.event("done", 30)
+    known = lambda: probe.serves(port, last, seq_min=1)  # noqa: E731
+    probe.wait_until("aware of last values", known, server)
