@@ -19,6 +19,8 @@ from orjson import JSONDecodeError, dumps, loads
 SUBPROTOCOL: Final = "wsgate.v1"
 
 COMMAND_BYTES_MAX: Final = 65_536
+# No command has a larger reply; what a connection may be owed in replies has to exceed it.
+REPLY_BYTES_MAX: Final = 3 * COMMAND_BYTES_MAX
 COMMAND_CHANNELS_MAX: Final = 1_000
 COMMAND_ID_BYTES_MAX: Final = 64
 # What a JavaScript number holds exactly: a larger id would come back as another one.
@@ -50,7 +52,7 @@ class ErrorCode(StrEnum):
     NOT_SUPPORTED = "not_supported", "this part of the protocol is not supported yet"
     TOO_MANY_RATES = (
         "too_many_rates",
-        f"a connection may use at most {CONNECTION_RATES_MAX} different values of max_rate",
+        f"a connection may use at most {CONNECTION_RATES_MAX} different values of max_rate at once",
     )
     # One channel was refused; the command's other channels are not concerned.
     BAD_CHANNEL = "bad_channel", "not a channel name or pattern"

@@ -1,17 +1,17 @@
 """Session: what the protocol has to remember of one connection, and what it lets the client do.
 
 Pure: no IO, no clock. Imports protocol and rules. There are tens of thousands of sessions, so one
-holds two slots; who is subscribed to what is the core's index's to know, and is passed in.
+remembers one number. Who is subscribed to what, and which max_rate clocks run, is the core's to
+know: it is passed in, or the hub asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from wsgate.protocol import (
     BAD_COMMANDS_IN_A_ROW_MAX,
-    CONNECTION_RATES_MAX,
     CONNECTION_SUBSCRIPTIONS_MAX,
     Auth,
     CloseCode,
@@ -36,11 +36,10 @@ _MALFORMED: Final = frozenset(
 
 
 class Session:
-    __slots__ = ("_malformed_in_a_row", "_rates")
+    __slots__ = ("_malformed_in_a_row",)
 
     def __init__(self) -> None:
         self._malformed_in_a_row = 0
-        self._rates: tuple[float, ...] = ()
 
     def handle(self, message: bytes) -> Subscribe | Unsubscribe | Ping:
         """The command in the message, ready to be executed.
@@ -59,23 +58,9 @@ class Session:
         self._malformed_in_a_row = 0
         if isinstance(command, (Auth, Pause, Resume)):
             raise _not_supported(type(command).__name__.lower(), command)
-        if isinstance(command, Subscribe):
-            if command.recover:  # no positions at all ask for nothing
-                raise _not_supported("recover", command)
-            self._use_rate(command)
+        if isinstance(command, Subscribe) and command.recover:  # no positions ask for nothing
+            raise _not_supported("recover", command)
         return command
-
-    def retain_rates(self, in_use: Iterable[float]) -> None:
-        """Forgets the rates that no subscription has any more."""
-        still = frozenset(in_use)
-        self._rates = tuple(rate for rate in self._rates if rate in still)
-
-    def _use_rate(self, command: Subscribe) -> None:
-        if command.max_rate is None or command.max_rate in self._rates:
-            return
-        if len(self._rates) == CONNECTION_RATES_MAX:
-            raise ProtocolError(ErrorCode.TOO_MANY_RATES, reply_to=command.id)
-        self._rates += (command.max_rate,)
 
 
 def _not_supported(what: str, command: Command) -> ProtocolError:

@@ -59,8 +59,14 @@ def channel_by_the_book(name: str, wildcards: bool) -> bool:
 
 @pytest.mark.parametrize(
     "name",
-    ["a", "global.trending", "token.abc123.update", "a-b_c.D$9.~!#%&'()+,/:;<=?@[]^`{|}"]
-    + ["x" * 255, ".".join("x" * 16)],
+    [
+        "a",
+        "global.trending",
+        "token.abc123.update",
+        "a-b_c.D$9.~!#%&'()+,/:;<=?@[]^`{|}",
+        "x" * 255,
+        ".".join("x" * 16),
+    ],
 )
 def test_names(name: str) -> None:
     assert is_channel(name)
@@ -77,9 +83,35 @@ def test_patterns(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "a.", ".a", "a..b", "a b", "a\tb", "a\nb", "a\n", 'a"b', "a\\b", "a\0b", "a\x7f"]
-    + ["é", "日本", "\U0001f600", ">.a", "a.>.b", "a*", "*a", "a.b>", ">>", "**", "a.**"]
-    + ["x" * 256, ".".join("x" * 17), "*." * 16 + ">"],
+    [
+        "",
+        ".",
+        "a.",
+        ".a",
+        "a..b",
+        "a b",
+        "a\tb",
+        "a\nb",
+        "a\n",
+        'a"b',
+        "a\\b",
+        "a\x00b",
+        "a\x7f",
+        "é",
+        "日本",
+        "😀",
+        ">.a",
+        "a.>.b",
+        "a*",
+        "*a",
+        "a.b>",
+        ">>",
+        "**",
+        "a.**",
+        "x" * 256,
+        ".".join("x" * 17),
+        "*." * 16 + ">",
+    ],
 )
 def test_neither_name_nor_pattern(name: str) -> None:
     assert not is_channel(name)
@@ -205,9 +237,23 @@ def test_an_id_that_cannot_be_echoed(reply_to: object) -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [b"", b" ", b"{", b"ping", b'{"type":"ping"}x', b"{'type':'ping'}", b'{"type":"ping",}']
-    + [b'{"type":NaN}', b"\xff", b'{"type":"\xc3"}', b'"\\ud800"', b"\xef\xbb\xbf{}", b"\0"]
-    + [b"[" * 5_000, b"[" * 5_000 + b"]" * 5_000],
+    [
+        b"",
+        b" ",
+        b"{",
+        b"ping",
+        b'{"type":"ping"}x',
+        b"{'type':'ping'}",
+        b'{"type":"ping",}',
+        b'{"type":NaN}',
+        b"\xff",
+        b'{"type":"\xc3"}',
+        b'"\\ud800"',
+        b"\xef\xbb\xbf{}",
+        b"\x00",
+        b"[" * 5000,
+        b"[" * 5000 + b"]" * 5000,
+    ],
 )
 def test_bad_json(message: bytes) -> None:
     error = refused(message)
@@ -216,10 +262,21 @@ def test_bad_json(message: bytes) -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [b"[]", b"null", b"1", b'"ping"', b'[{"type":"ping"}]', b"{}", b'{"type":null}', b'{"type":1}']
-    + [b'{"type":["ping"]}', b'{"type":{}}']
-    + [b'{"type":"auth"}', b'{"type":"auth","token":1}']
-    + [b'{"type":"subscribe","channels":["a"],"recover":[]}'],
+    [
+        b"[]",
+        b"null",
+        b"1",
+        b'"ping"',
+        b'[{"type":"ping"}]',
+        b"{}",
+        b'{"type":null}',
+        b'{"type":1}',
+        b'{"type":["ping"]}',
+        b'{"type":{}}',
+        b'{"type":"auth"}',
+        b'{"type":"auth","token":1}',
+        b'{"type":"subscribe","channels":["a"],"recover":[]}',
+    ],
 )
 def test_bad_command(message: bytes) -> None:
     assert refused(message).code is ErrorCode.BAD_COMMAND
@@ -364,8 +421,8 @@ def test_the_largest_reply_is_bounded() -> None:
     positions = {name: protocol.Position(epoch="e" * 20, seq=2**53) for name in names}
     for code in ErrorCode:
         reply = protocol.encode_subscribed({}, dict.fromkeys(names, code))
-        assert len(reply) <= 3 * protocol.COMMAND_BYTES_MAX
-    assert len(protocol.encode_subscribed(positions)) <= 3 * protocol.COMMAND_BYTES_MAX
+        assert len(reply) <= protocol.REPLY_BYTES_MAX
+    assert len(protocol.encode_subscribed(positions)) <= protocol.REPLY_BYTES_MAX
 
 
 @fuzz
@@ -384,7 +441,6 @@ def test_error_codes_are_words() -> None:
     for code in ErrorCode:
         assert code.value == code.name.lower()
         assert code.message
-        assert ErrorCode(code.value) is code
 
 
 def test_close_codes_can_be_sent() -> None:

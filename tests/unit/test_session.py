@@ -83,25 +83,6 @@ def test_what_is_not_supported_can_be_asked_for_ever() -> None:
         assert refused(session, b'{"type":"pause"}').close is None
 
 
-def test_eight_rates_and_no_ninth() -> None:
-    session = Session()
-    for rate in range(1, 9):
-        session.handle(subscribe(max_rate=rate))
-    session.handle(subscribe(max_rate=3))
-    session.handle(subscribe())
-    error = refused(session, subscribe(max_rate=9, id="r"))
-    assert (error.code, error.reply_to, error.close) == (ErrorCode.TOO_MANY_RATES, "r", None)
-
-
-def test_a_rate_that_nobody_has_any_more_makes_room() -> None:
-    session = Session()
-    for rate in range(1, 9):
-        session.handle(subscribe(max_rate=rate))
-    session.retain_rates([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 99.0])
-    session.handle(subscribe(max_rate=9))
-    assert refused(session, subscribe(max_rate=8)).code is ErrorCode.TOO_MANY_RATES
-
-
 def test_a_session_is_small() -> None:
     session = Session()
     assert not hasattr(session, "__dict__")
