@@ -1,0 +1,169 @@
+"""docs/protocol.md says what the code does: its tables and examples are checked against it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from wsgate import protocol
+from wsgate.protocol import CloseCode, ErrorCode, ProtocolError
+from wsgate.rules import DEFAULT_RULES, RULES_MAX
+from wsgate.session import Session, admit
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
+LATER = ("authorized", "paused", "resumed")
+
+
+def section(title: str) -> str:
+    """What stands under a heading of any level, up to the next one."""
+    found = re.search(rf"^#+ {re.escape(title)}$(.*?)(?=^#|\Z)", DOCUMENT, re.DOTALL | re.MULTILINE)
+    assert found, f"no section {title!r}"
+    return found[1]
+
+
+def table(title: str) -> list[list[str]]:
+    """The rows of the section's table, without its head."""
+    rows = [line for line in section(title).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+def blocks(text: str) -> list[str]:
+    """The lines of all code blocks."""
+    return [
+        line
+        for block in re.findall(r"```\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+    ]
+
+
+def test_errors() -> None:
+    documented = [
+        (code.rstrip("* ").strip("`"), message) for code, _, message, _ in table("Errors")
+    ]
+    assert documented == [(code.value, code.message) for code in ErrorCode]
+
+
+def test_reserved_errors() -> None:
+    reserved = {code.rstrip("* ").strip("`") for code, *_ in table("Errors") if code.endswith("*")}
+    assert reserved == {ErrorCode.NOT_PERMITTED, ErrorCode.AUTH_FAILED}
+
+
+def test_close_codes() -> None:
+    documented = [
+        (code, reason.strip("`"), when, reconnect)
+        for code, reason, when, reconnect in table("Close codes")
+    ]
+    assert documented == [
+        (
+            f"{code.value} *" if code.when.startswith("reserved: ") else f"{code.value}",
+            code.reason,
+            code.when.removeprefix("reserved: "),
+            "yes" if code.reconnect else "no",
+        )
+        for code in CloseCode
+    ]
+
+
+def test_limits() -> None:
+    assert [float(limit) for _, limit, _ in table("Limits")] == [
+        protocol.COMMAND_BYTES_MAX,
+        protocol.COMMAND_CHANNELS_MAX,
+        protocol.COMMAND_ID_BYTES_MAX,
+        protocol.CHANNEL_BYTES_MAX,
+        protocol.CHANNEL_TOKENS_MAX,
+        protocol.MAX_RATE_MIN,
+        protocol.MAX_RATE_MAX,
+        protocol.CONNECTION_RATES_MAX,
+        protocol.CONNECTION_SUBSCRIPTIONS_MAX,
+        protocol.BAD_COMMANDS_IN_A_ROW_MAX,
+        RULES_MAX,
+    ]
+
+
+def test_default_rules() -> None:
+    assert table("Channels and patterns") == [
+        [f"`{rule.subject}`", f"`{rule.type}`", rule.kind.value] for rule in DEFAULT_RULES
+    ]
+
+
+def encoded_again(line: str) -> bytes:
+    """What the encoders make of the message in ``line``."""
+    fields = json.loads(line)
+    kind, reply_to = fields["type"], fields.get("id")
+    if kind == "subscribed":
+        errors = {
+            name: ErrorCode[error["code"].upper()]
+            for name, error in fields.get("errors", {}).items()
+        }
+        return protocol.encode_subscribed(fields["channels"], errors, reply_to)
+    if kind == "unsubscribed":
+        return protocol.encode_unsubscribed(fields["channels"], reply_to)
+    if kind == "pong":
+        return protocol.encode_pong(reply_to)
+    if kind == "error":
+        error = ProtocolError(ErrorCode[fields["code"].upper()], fields["message"], reply_to)
+        return protocol.encode_error(error)
+    if kind == "gap":
+        return protocol.encode_gap(fields["channels"])
+    if kind == "feed":
+        return protocol.encode_feed(fields["state"])
+    if kind == "reconnect":
+        return protocol.encode_reconnect(fields["after_ms"])
+    rule = DEFAULT_RULES.match(fields["channel"])
+    assert rule is not None
+    assert list(fields) == ["type", "channel", "seq", "prev", "data"]
+    assert kind == rule.type
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+COMMANDS = re.compile(r'\{"type":"(subscribe|unsubscribe|ping|auth|pause|resume)"')
+EXAMPLES = [line.removeprefix("C ").removeprefix("S ") for line in blocks(DOCUMENT)]
+REPLIES = [line for line in EXAMPLES if not COMMANDS.match(line)]
+
+
+@pytest.mark.parametrize("line", [line for line in EXAMPLES if COMMANDS.match(line)])
+def test_every_command_in_the_document_is_well_formed(line: str) -> None:
+    assert protocol.decode(line.encode()).id == json.loads(line).get("id")
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in REPLIES if json.loads(line)["type"] not in LATER]
+)
+def test_every_message_in_the_document_is_what_the_encoders_make(line: str) -> None:
+    assert encoded_again(line) == line.encode()
+
+
+def test_every_message_there_is_has_an_example() -> None:
+    shown = {json.loads(line)["type"] for line in REPLIES}
+    assert shown >= protocol.RESERVED_TYPES
+
+
+def test_the_example_session_is_what_the_gateway_would_say() -> None:
+    session = Session()
+    subscribed: set[str] = set()
+    lines = blocks(section("An example session"))
+    for number, line in enumerate(lines):
+        if not line.startswith("C "):
+            continue
+        # In the example nothing else comes between a command and its reply.
+        reply = json.loads(lines[number + 1].removeprefix("S "))
+        try:
+            command = session.handle(line.removeprefix("C ").encode())
+        except ProtocolError as error:
+            assert protocol.encode_error(error) == lines[number + 1].removeprefix("S ").encode()
+            continue
+        assert reply.get("id") == command.id
+        if isinstance(command, protocol.Subscribe):
+            admission = admit(command, DEFAULT_RULES, len(subscribed), subscribed.__contains__)
+            assert list(reply["channels"]) == admission.channels
+            assert list(reply.get("errors", {})) == list(admission.errors)
+            subscribed.update(admission.channels)
+        elif isinstance(command, protocol.Unsubscribe):
+            assert reply["channels"] == list(command.channels)
+            subscribed.difference_update(command.channels)
+        else:
+            assert reply["type"] == "pong"
+    assert subscribed == {"global.trending", "token.*.comment"}
