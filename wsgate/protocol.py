@@ -62,6 +62,7 @@ class ErrorCode(StrEnum):
         "too_many_subscriptions",
         "the connection holds as many subscriptions as it may",
     )
+    TOO_MANY_CHANNELS = "too_many_channels", "the gateway serves as many channels as it may"
     # Reserved: they come with authentication.
     NOT_PERMITTED = "not_permitted", "the token does not permit this channel"
     AUTH_FAILED = "auth_failed", "the new token was refused; the old one stays in force"
