@@ -1,0 +1,168 @@
+"""Channels: position, latest value, and a bound on how many are remembered.
+
+Owns: each channel's position and latest value, its encoded frame once somebody wanted one.
+Here come later: the history ring and the keyframe of a channel.
+Invariant: a channel stands in the list of unused ones exactly while ``uses == 0``, oldest first;
+a position never goes back, also when a forgotten channel comes back under the same name.
+Cost: everything O(1); encoding once for each publication that anybody wants.
+"""
+
+from libc.string cimport memset
+
+from wsgate.core.frame cimport frame_drop, frame_publication
+from wsgate.core.frame import publication_head
+from wsgate.core.memory cimport free_block, grown, resize_block
+from wsgate.core.pattern cimport NO_ID
+
+
+cdef class Channels:
+    """What is known of each channel, by topic id."""
+
+    def __cinit__(self, Counters counters):
+        self.counters = counters
+        self.heads = []
+        self.payloads = []
+        self.unused_oldest = NO_ID
+        self.unused_newest = NO_ID
+
+    def __dealloc__(self):
+        cdef uint32_t id
+        for id in range(self.cap):
+            if self.table[id].text != NULL:
+                frame_drop(self.table[id].text)
+        free_block(self.table)
+
+    cdef int open(self, uint32_t id, str name, str type, uint8_t rule, ChannelKind kind) except -1:
+        """Begin to know the channel with topic id `id`; nobody uses it yet."""
+        cdef uint32_t cap
+        cdef bytes head = publication_head(type, name)
+        if id >= self.cap:
+            cap = grown(self.cap, id + 1, 64)
+            self.table = <channel_t*>resize_block(self.table, cap * sizeof(channel_t))
+            memset(self.table + self.cap, 0, (cap - self.cap) * sizeof(channel_t))
+            self.heads.extend([None] * (cap - self.cap))
+            self.payloads.extend([None] * (cap - self.cap))
+            self.cap = cap
+        memset(&self.table[id], 0, sizeof(channel_t))
+        self.table[id].known = 1
+        self.table[id].seq = self.seq_floor
+        self.table[id].name_size = <uint16_t>len(name)
+        self.table[id].rule = rule
+        self.table[id].kind = kind
+        self.heads[id] = head
+        self.payloads[id] = None
+        self.count += 1
+        self._link(id)
+        return 0
+
+    cdef int forget(self, uint32_t id) except -1:
+        """Forget a channel that nothing uses."""
+        cdef channel_t* channel = &self.table[id]
+        assert channel.known and channel.uses == 0, "a channel in use was forgotten"
+        self._unlink(id)
+        if channel.seq > self.seq_floor:
+            self.seq_floor = channel.seq
+        if channel.text != NULL:
+            frame_drop(channel.text)
+        memset(channel, 0, sizeof(channel_t))
+        self.heads[id] = None
+        self.payloads[id] = None
+        self.count -= 1
+        return 0
+
+    cdef uint32_t oldest_unused(self) noexcept nogil:
+        """The channel to forget first, or NO_ID when all are in use."""
+        return self.unused_oldest
+
+    # publications
+
+    cdef void _advance(self, channel_t* channel, uint32_t id) noexcept nogil:
+        # Counting begins above the floor, which is not a publication of this channel.
+        channel.prev = channel.seq if channel.published else 0
+        channel.published = 1
+        channel.seq += 1
+        if channel.uses == 0 and self.unused_newest != id:
+            self._unlink(id)
+            self._link(id)
+
+    cdef frame_t* publish_event(self, uint32_t id, bytes payload) except NULL:
+        """Number the next publication of an event channel and encode it: a new reference."""
+        cdef channel_t* channel = &self.table[id]
+        self._advance(channel, id)
+        return self._encode(channel, id, payload)
+
+    cdef int skip(self, uint32_t id) except -1:
+        """Number a publication of an event channel that nobody wants: nothing is encoded."""
+        self._advance(&self.table[id], id)
+        return 0
+
+    cdef int publish_state(self, uint32_t id, bytes payload) except -1:
+        """Take `payload` as the latest value of a state channel; encoded when first wanted."""
+        cdef channel_t* channel = &self.table[id]
+        self._advance(channel, id)
+        self.payloads[id] = payload
+        if channel.text != NULL:
+            frame_drop(channel.text)
+            channel.text = NULL
+        return 0
+
+    cdef frame_t* latest(self, uint32_t id) except NULL:
+        """The latest value of a state channel that has one, encoded; a borrowed reference."""
+        cdef channel_t* channel = &self.table[id]
+        if channel.text == NULL:
+            channel.text = self._encode(channel, id, self.payloads[id])
+        return channel.text
+
+    cdef frame_t* _encode(self, channel_t* channel, uint32_t id, bytes payload) except NULL:
+        cdef frame_t* frame = frame_publication(
+            self.heads[id], channel.name_size, channel.seq, channel.prev, payload)
+        self.counters.totals.frames_encoded += 1
+        self.counters.totals.frames_encoded_bytes += frame.size
+        return frame
+
+    # what is in use is not forgotten
+
+    cdef void use(self, uint32_t id, uint32_t count) noexcept nogil:
+        if count and self.table[id].uses == 0:
+            self._unlink(id)
+        self.table[id].uses += count
+
+    cdef void unuse(self, uint32_t id, uint32_t count) noexcept nogil:
+        self.table[id].uses -= count
+        if count and self.table[id].uses == 0:
+            self._link(id)
+
+    cdef void _link(self, uint32_t id) noexcept nogil:
+        cdef channel_t* channel = &self.table[id]
+        channel.older = self.unused_newest
+        channel.newer = NO_ID
+        if self.unused_newest != NO_ID:
+            self.table[self.unused_newest].newer = id
+        else:
+            self.unused_oldest = id
+        self.unused_newest = id
+
+    cdef void _unlink(self, uint32_t id) noexcept nogil:
+        cdef channel_t* channel = &self.table[id]
+        if channel.older != NO_ID:
+            self.table[channel.older].newer = channel.newer
+        else:
+            self.unused_oldest = channel.newer
+        if channel.newer != NO_ID:
+            self.table[channel.newer].older = channel.older
+        else:
+            self.unused_newest = channel.older
+
+    def check(self) -> None:
+        """Assert the invariant of the list of unused channels; O(channels)."""
+        cdef uint32_t id = self.unused_oldest
+        cdef uint32_t before = NO_ID
+        unused = 0
+        while id != NO_ID:
+            assert self.table[id].known and self.table[id].uses == 0
+            assert self.table[id].older == before
+            before, id, unused = id, self.table[id].newer, unused + 1
+        assert before == self.unused_newest
+        known = sum(self.table[id].known for id in range(self.cap))
+        idle = sum(self.table[id].known and self.table[id].uses == 0 for id in range(self.cap))
+        assert known == self.count and idle == unused

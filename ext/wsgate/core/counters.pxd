@@ -1,0 +1,38 @@
+# Plain 64-bit totals, and the live-object counts that tests bring back to zero.
+
+from libc.stdint cimport int64_t, uint64_t
+
+
+cdef struct counters_t:
+    # in
+    uint64_t publications           # accepted by publish()
+    uint64_t publications_unwanted  # of those: nobody subscribed, nothing encoded for it
+    # encoding
+    uint64_t frames_encoded         # publications turned into a text frame
+    uint64_t frames_encoded_bytes
+    # towards connections
+    uint64_t deliveries             # publication frames written whole to a connection
+    uint64_t replies                # control-lane frames written whole
+    uint64_t writes                 # calls to Sink.send
+    uint64_t written_bytes          # accepted by the kernel or handed to the transport
+    uint64_t blocked                # writes that ended short: the connection is a slow one for now
+    # what was not delivered, and why
+    uint64_t conflated              # a newer value of a state channel took the place of an owed one
+    uint64_t dropped                # events past a connection's limit, announced by a gap
+    uint64_t gaps                   # gap frames queued
+    uint64_t purged                 # owed for a channel when its subscription ended
+    # channels
+    uint64_t channels_evicted
+
+
+cdef struct live_t:
+    int64_t frames                  # frame_t allocated and not yet freed
+    int64_t blocks                  # arrays owned by index, outbox, pace, wheel
+
+
+# One instance for the process: every core module counts here what it allocates.
+cdef live_t live
+
+
+cdef class Counters:
+    cdef counters_t totals

@@ -1,0 +1,442 @@
+"""Delivery: what is owed becomes one write for each connection.
+
+Owns: the slots, their outboxes, which are dirty, the round in progress. Never: closes a connection or
+calls its owner: who has to go is put on the list that ``take_doomed`` empties after the round.
+Invariant: a slot is dirty only while it has a connection that is not blocked; a blocked one becomes
+dirty when its transport resumes.
+Cost: a visit is one ``Sink.send`` and O(frames in it). A round visits dirty slots in slot order, the
+order in which the kernel's sockets lie in memory, and may be cut into slices of some visits: what is
+published meanwhile goes along if its slot is still ahead, else into the next round.
+"""
+
+cimport cython
+from libc.string cimport memset
+
+from wsgate.core.bitmap cimport (
+    bitmap_clear,
+    bitmap_free,
+    bitmap_next,
+    bitmap_reserve,
+    bitmap_test,
+)
+from wsgate.core.frame cimport frame_drop, frame_keep
+from wsgate.core.memory cimport free_block, grown, resize_block
+from wsgate.core.outbox cimport (
+    CLOSING,
+    OPEN,
+    outbox_clear,
+    outbox_free,
+    outbox_gather,
+    outbox_has_room,
+    outbox_owes,
+    outbox_push_control,
+    outbox_push_event,
+    outbox_take,
+)
+from wsgate.core.sink cimport SINK_BROKEN, iovec
+
+cdef enum:
+    WRITES_A_VISIT_MAX = 4          # then the next connection has its turn
+    EVENTS_COUNT_LIMIT = 32768      # outbox_t counts in 16 bits
+
+SLOW = "slow_consumer"              # passed a limit that does not allow for a gap
+BROKEN = "broken"                   # the sink says the connection is gone
+CLOSED = "closed"                   # CLOSE has been written
+
+
+@cython.no_gc_clear             # giving outboxes back needs the channels
+cdef class Delivery:
+    """All outboxes and the one way out of them.
+
+    `sink`: where bytes go. `gap_message`: (rules mask) -> the payload that announces lost events.
+    Limits are per connection: `events_bytes_max` and `events_count_max` (at most 32768) for the
+    events lane, `control_bytes_max` for replies.
+    """
+
+    def __init__(self, channels: Channels, counters: Counters, sink: Sink, gap_message, *,
+                 events_bytes_max: int, events_count_max: int, control_bytes_max: int):
+        if not 0 < events_count_max <= EVENTS_COUNT_LIMIT:
+            raise ValueError(
+                f"events_count_max must be from 1 to {EVENTS_COUNT_LIMIT}, not {events_count_max}")
+        self.channels = channels
+        self.counters = counters
+        self.sink = sink
+        self.gap_message = gap_message
+        self.limits.events_bytes_max = events_bytes_max
+        self.limits.events_count_max = events_count_max
+        self.limits.control_bytes_max = control_bytes_max
+
+    def __cinit__(self, *args, **kwargs):
+        self.slots = Slots()
+        self.doomed = []
+        self.gap_frames = {}
+
+    def __dealloc__(self):
+        cdef uint32_t slot
+        for slot in range(self.cap):
+            if self.outboxes[slot].flags & OPEN:
+                outbox_free(&self.outboxes[slot], self.channels)
+        free_block(self.outboxes)
+        bitmap_free(&self.dirty)
+        bitmap_free(&self.urgent)
+
+    # connections
+
+    def open(self) -> int:
+        """Take a slot for a new connection; returns its handle."""
+        cdef uint64_t handle = self.slots.acquire()
+        cdef uint32_t slot = <uint32_t>handle
+        cdef uint32_t cap
+        if slot >= self.cap:
+            cap = grown(self.cap, slot + 1, 64)
+            self.outboxes = <outbox_t*>resize_block(self.outboxes, cap * sizeof(outbox_t))
+            memset(self.outboxes + self.cap, 0, (cap - self.cap) * sizeof(outbox_t))
+            bitmap_reserve(&self.dirty, cap)
+            bitmap_reserve(&self.urgent, cap)
+            self.cap = cap
+        self.outboxes[slot].flags = OPEN
+        return handle
+
+    def release(self, handle: int) -> bool:
+        """The connection is gone: give up what it is owed and its slot. False if it was released."""
+        cdef outbox_t* box = self.find(handle)
+        cdef uint32_t slot = <uint32_t><uint64_t>handle
+        if box == NULL:
+            return False
+        bitmap_clear(&self.dirty, slot)
+        bitmap_clear(&self.urgent, slot)
+        outbox_free(box, self.channels)
+        self.slots.release(slot)
+        return True
+
+    cdef outbox_t* find(self, uint64_t handle) noexcept:
+        """The outbox behind a handle, NULL if its connection is gone."""
+        cdef int64_t slot = self.slots.resolve(handle)
+        return NULL if slot < 0 else &self.outboxes[slot]
+
+    def block(self, handle: int) -> None:
+        """The transport holds something, or is paused: send nothing until ``resume``."""
+        cdef outbox_t* box = self.find(handle)
+        if box != NULL:
+            box.flags |= BLOCKED
+            bitmap_clear(&self.dirty, <uint32_t><uint64_t>handle)
+            bitmap_clear(&self.urgent, <uint32_t><uint64_t>handle)
+
+    def resume(self, handle: int) -> None:
+        """The transport is empty again."""
+        cdef outbox_t* box = self.find(handle)
+        if box != NULL:
+            box.flags &= ~BLOCKED
+            if outbox_owes(box):
+                self.mark(<uint32_t><uint64_t>handle, box)
+            if box.control != NULL:
+                self.hurry(handle)
+
+    # the control lane
+
+    cdef int push_control(self, uint32_t slot, Frame frame) except -1:
+        cdef outbox_t* box = &self.outboxes[slot]
+        if box.flags & (CLOSING | DOOMED):
+            return 0
+        if not outbox_push_control(box, frame.raw, self.limits.control_bytes_max):
+            return self.doom(slot, SLOW)
+        self.mark(slot, box)
+        return 0
+
+    def reply(self, handle: int, frame: Frame) -> None:
+        """Owe `frame` at the end of the tick, before everything else that is owed."""
+        cdef outbox_t* box = self.find(handle)
+        cdef uint32_t slot = <uint32_t><uint64_t>handle
+        if box != NULL:
+            self.push_control(slot, frame)
+            self.hurry(handle)
+
+    def hurry(self, handle: int) -> None:
+        """Let what is owed to this connection leave at the end of the tick, whatever the window."""
+        cdef uint32_t slot = <uint32_t><uint64_t>handle
+        if self.find(handle) != NULL and bitmap_test(&self.dirty, slot):
+            bitmap_set(&self.urgent, slot)
+
+    def tell_all(self, frame: Frame) -> None:
+        """Owe the control-lane `frame` to every connection, with the next round."""
+        cdef uint32_t slot
+        for slot in range(self.slots.limit):
+            if self.outboxes[slot].flags & OPEN:
+                self.push_control(slot, frame)
+
+    def announce_gap(self, frame: Frame, rules_mask: int) -> None:
+        """Owe every connection the gap `frame`, in its place among the events.
+
+        A connection whose events lane is full is told by the gap that it is owed anyway.
+        """
+        cdef uint32_t slot
+        cdef outbox_t* box
+        for slot in range(self.slots.limit):
+            box = &self.outboxes[slot]
+            if not box.flags & OPEN or box.flags & (CLOSING | DOOMED):
+                continue
+            if box.gapped or not outbox_has_room(box, frame.raw.size, &self.limits):
+                box.gapped |= <uint64_t>rules_mask
+            else:
+                frame_keep(frame.raw, 1)
+                outbox_push_event(box, frame.raw)
+                self.counters.totals.gaps += 1
+            self.mark(slot, box)
+
+    def end(self, handle: int, frame: Frame, flush_owed: bool) -> None:
+        """Owe the CLOSE `frame`, after everything owed, or in its place; nothing is taken after it."""
+        cdef outbox_t* box = self.find(handle)
+        cdef uint32_t slot = <uint32_t><uint64_t>handle
+        if box == NULL or box.flags & (CLOSING | DOOMED):
+            return
+        if not flush_owed:
+            outbox_clear(box, self.channels)
+        outbox_push_control(box, frame.raw, self.limits.control_bytes_max)
+        box.flags |= CLOSING
+        self.mark(slot, box)
+        self.hurry(handle)
+
+    def mute(self, handle: int) -> None:
+        """Send nothing more, whatever is owed: the connection is about to be cut off."""
+        cdef outbox_t* box = self.find(handle)
+        if box != NULL:
+            outbox_clear(box, self.channels)
+            box.flags |= DOOMED
+            bitmap_clear(&self.dirty, <uint32_t><uint64_t>handle)
+            bitmap_clear(&self.urgent, <uint32_t><uint64_t>handle)
+
+    # what cannot be delivered
+
+    cdef int miss(self, uint32_t slot, uint64_t rule_bits, bint closes) except -1:
+        """An event does not fit: note the gap in its place, or give the connection up."""
+        cdef outbox_t* box = &self.outboxes[slot]
+        self.counters.totals.dropped += 1
+        if closes:
+            return self.doom(slot, SLOW)
+        box.gapped |= rule_bits
+        self.mark(slot, box)
+        return 0
+
+    cdef int write_gap(self, outbox_t* box) except -1:
+        """Put the gap that is owed behind the newest event. Not bound by the limits: it is one frame."""
+        cdef Frame frame = self.gap_frames.get(box.gapped)
+        if frame is None:
+            if len(self.gap_frames) > 1024:
+                self.gap_frames.clear()
+            frame = Frame.text(self.gap_message(box.gapped))
+            self.gap_frames[box.gapped] = frame
+        if box.len == EVENTS_COUNT_LIMIT:
+            return 0                        # its turn comes after the next write
+        frame_keep(frame.raw, 1)
+        outbox_push_event(box, frame.raw)
+        box.gapped = 0
+        self.counters.totals.gaps += 1
+        return 0
+
+    cdef int doom(self, uint32_t slot, str reason) except -1:
+        """Put the connection on the list of those that their owner must end."""
+        cdef outbox_t* box = &self.outboxes[slot]
+        if not box.flags & DOOMED:
+            box.flags |= DOOMED
+            self.doomed.append((self.slots.handle(slot), reason))
+        bitmap_clear(&self.dirty, slot)
+        bitmap_clear(&self.urgent, slot)
+        return 0
+
+    def take_doomed(self) -> list:
+        """The (handle, reason) of connections to end, once each: SLOW, BROKEN or CLOSED."""
+        doomed = self.doomed
+        if doomed:
+            self.doomed = []
+        return doomed
+
+    def pardon(self, handle: int) -> None:
+        """A doomed connection is to be ended with a CLOSE of its own: drop the rest, take that."""
+        cdef outbox_t* box = self.find(handle)
+        if box != NULL:
+            outbox_clear(box, self.channels)
+            box.flags &= ~DOOMED
+
+    # writing
+
+    cdef int cut(self, uint32_t slot, outbox_t* box, frame_t* frame, size_t sent) except -1:
+        """`frame` was cut after `sent` bytes: the sink takes its rest, and nothing more."""
+        cdef int held = self.sink.carry(slot, frame.data + sent, frame.size - sent)
+        self.counters.totals.blocked += 1
+        if held == SINK_BROKEN:
+            return self.doom(slot, BROKEN)
+        self.counters.totals.written_bytes += frame.size - sent
+        if held:
+            box.flags |= BLOCKED
+        return 0
+
+    cdef int write_single(self, uint32_t slot, outbox_t* box) except -1:
+        """The common case: one event is owed and nothing else."""
+        cdef frame_t* frame = box.ring[box.head]
+        cdef iovec part
+        cdef Py_ssize_t sent
+        part.iov_base = frame.data
+        part.iov_len = frame.size
+        sent = self.sink.send(slot, &part, 1)
+        self.counters.totals.writes += 1
+        if sent < 0:
+            return self.doom(slot, BROKEN)
+        self.counters.totals.written_bytes += sent
+        if <size_t>sent < frame.size:
+            self.cut(slot, box, frame, sent)
+        self.counters.totals.deliveries += frame.name_size != 0
+        box.len = 0
+        box.head = 0
+        box.bytes = 0
+        frame_drop(frame)
+        return 0
+
+    cdef int write_batch(self, uint32_t slot, outbox_t* box) except -1:
+        """Write as much as goes into one batch."""
+        cdef batch_t* batch = &self.batch
+        cdef Py_ssize_t sent
+        cdef size_t left
+        cdef uint32_t whole = 0
+        cdef uint32_t at
+        outbox_gather(box, batch, self.channels)
+        sent = self.sink.send(slot, batch.parts, batch.count)
+        self.counters.totals.writes += 1
+        if sent < 0:
+            return self.doom(slot, BROKEN)
+        self.counters.totals.written_bytes += sent
+        left = sent
+        if left == batch.bytes:
+            whole = batch.count
+        else:
+            while left >= batch.frames[whole].size:
+                left -= batch.frames[whole].size
+                whole += 1
+            self.cut(slot, box, batch.frames[whole], left)
+            whole += 1                      # the cut one has left the outbox too
+        for at in range(whole):
+            self.counters.totals.deliveries += batch.frames[at].name_size != 0
+        self.counters.totals.replies += min(whole, batch.control)
+        if outbox_take(box, batch, whole, self.channels):
+            self.doom(slot, CLOSED)
+        return 0
+
+    cdef int visit(self, uint32_t slot) except -1:
+        """Write what `slot` is owed: in one write, unless it is very much."""
+        cdef outbox_t* box = &self.outboxes[slot]
+        cdef int writes
+        for writes in range(WRITES_A_VISIT_MAX):
+            if box.flags & (BLOCKED | DOOMED) or not outbox_owes(box):
+                return 0
+            if box.gapped:
+                self.write_gap(box)
+            if box.len == 1 and box.owed.len == 0 and box.control == NULL:
+                self.write_single(slot, box)
+            else:
+                self.write_batch(slot, box)
+        if outbox_owes(box):
+            self.mark(slot, box)
+        return 0
+
+    cdef bint flush_round(self, uint32_t visits) except -1:
+        """Go on with the round, or begin one, for at most `visits`; True while it is unfinished."""
+        cdef round_t* round = &self.round
+        cdef uint32_t end, slot
+        if not round.active:
+            if self.dirty.count == 0:
+                return False
+            # A step of the golden ratio: the places where rounds begin spread evenly.
+            round.start = <uint32_t>(
+                (round.start + <uint64_t>(self.slots.limit * 0.618)) % self.slots.limit)
+            round.at = round.start
+            round.wrapped = False
+            round.active = True
+        while visits:
+            end = round.start if round.wrapped else self.slots.limit
+            slot = bitmap_next(&self.dirty, round.at, end)
+            if slot < end:
+                bitmap_clear(&self.dirty, slot)
+                bitmap_clear(&self.urgent, slot)
+                round.at = slot + 1
+                self.visit(slot)
+                visits -= 1
+            elif round.wrapped:
+                round.active = False
+                return False
+            else:
+                round.wrapped = True
+                round.at = 0
+        return True
+
+    def flush_urgent(self, visits: int) -> bool:
+        """Visit connections that are owed replies, at most `visits`; True while some are left."""
+        cdef uint32_t slot = 0
+        cdef uint32_t left = visits
+        while left and self.urgent.count:
+            slot = bitmap_next(&self.urgent, slot, self.slots.limit)
+            bitmap_clear(&self.urgent, slot)
+            bitmap_clear(&self.dirty, slot)
+            self.visit(slot)
+            left -= 1
+        return self.urgent.count > 0
+
+    # reports
+
+    @property
+    def dirty_count(self) -> int:
+        """Connections that are owed something and may be written to."""
+        return self.dirty.count
+
+    @property
+    def urgent_count(self) -> int:
+        """Of those: how many are owed a reply."""
+        return self.urgent.count
+
+    def owed(self, handle: int) -> dict | None:
+        """What a connection is owed, by lane; None if it is gone."""
+        cdef outbox_t* box = self.find(handle)
+        if box == NULL:
+            return None
+        return {
+            "control": box.control.len if box.control != NULL else 0,
+            "control_bytes": box.control.bytes if box.control != NULL else 0,
+            "events": box.len,
+            "events_bytes": box.bytes,
+            "states": box.owed.len,
+            "blocked": bool(box.flags & BLOCKED),
+            "gapped": box.gapped,
+        }
+
+    def backlog(self) -> dict:
+        """The sum over all connections; O(slots), for a scrape."""
+        cdef uint32_t slot
+        cdef outbox_t* box
+        total_bytes = total_events = total_states = blocked = 0
+        for slot in range(self.slots.limit):
+            box = &self.outboxes[slot]
+            if box.flags & OPEN:
+                total_bytes += box.bytes
+                total_events += box.len
+                total_states += box.owed.len
+                blocked += (box.flags & BLOCKED) != 0
+        return {"events_bytes": total_bytes, "events": total_events, "states": total_states,
+                "blocked_connections": blocked}
+
+    def check(self) -> None:
+        """Assert the invariant over everything; O(all that is owed)."""
+        cdef uint32_t slot, at
+        cdef outbox_t* box
+        dirty = urgent = 0
+        for slot in range(self.slots.limit):
+            box = &self.outboxes[slot]
+            dirty += bitmap_test(&self.dirty, slot)
+            urgent += bitmap_test(&self.urgent, slot)
+            if not box.flags & OPEN:
+                assert not outbox_owes(box) and not bitmap_test(&self.dirty, slot)
+                continue
+            if box.flags & (BLOCKED | DOOMED):
+                assert not bitmap_test(&self.dirty, slot)
+            elif outbox_owes(box):
+                assert bitmap_test(&self.dirty, slot), f"slot {slot} is owed and forgotten"
+            assert sum(box.ring[(box.head + at) & (box.cap - 1)].size
+                       for at in range(box.len)) == box.bytes
+        assert dirty == self.dirty.count and urgent == self.urgent.count

@@ -1,0 +1,306 @@
+"""Fan-out: a publication is encoded once and goes into the outbox of everybody who wants it.
+
+Owns: which state channels wait to be spread. Never: reads a clock, logs, writes to a connection.
+
+    event   publish ──▶ frame ──▶ a reference in the events lane of every subscriber
+    state   publish ──▶ latest value … spread, once before each flush ──▶ channel id in the state lane
+            … encoded when the first connection is written to
+
+Invariant: a connection gets a publication once, however many of its subscriptions match: its outbox
+bears the stamp of the last publication put there.
+Cost: an event O(subscribers) pushes; a state publication O(1), its spread O(subscribers) once for all
+that was published since the last.
+"""
+
+from libc.string cimport memmove
+
+from wsgate.core.bitmap cimport bitmap_set
+from wsgate.core.channel cimport EVENT, channel_t
+from wsgate.core.delivery cimport Delivery
+from wsgate.core.frame cimport frame_drop, frame_keep
+from wsgate.core.idset cimport idset_add
+from wsgate.core.index cimport PACED, SLOT_MASK
+from wsgate.core.memory cimport free_block, grown, resize_block
+from wsgate.core.outbox cimport (
+    BLOCKED,
+    CLOSING,
+    DOOMED,
+    outbox_has_room,
+    outbox_push_event,
+    outbox_t,
+)
+from wsgate.core.pace cimport CONFLATED, HELD, RELEASED
+from wsgate.core.roster cimport TIMER_PACE, TIMERS
+from wsgate.core.sink cimport Sink
+
+cdef extern from * nogil:
+    void prefetch "__builtin_prefetch"(const void*)
+
+cdef enum:
+    PREFETCH_BOX = 12           # subscribers ahead: their outboxes are cold at 10,000 connections
+    PREFETCH_LANE = 6
+    SPREAD_A_VISIT = 128        # ids put into that many outboxes cost about one write
+    NO_TIMER = 0xFFFFFFFF
+
+
+cdef class Fanout(Roster):
+    """The core as one object; see ``Roster`` for connections and subscriptions.
+
+    `rules`: (type, kind, overflow), at most 64. `gap_message`: (rules mask) -> payload.
+    """
+
+    def __init__(self, sink: Sink, rules, gap_message, *, channels_max: int, now_ms: int = 0,
+                 events_bytes_max: int, events_count_max: int, control_bytes_max: int):
+        if not 0 < len(rules) <= RULES_MAX:
+            raise ValueError(f"from 1 to {RULES_MAX} rules are possible, not {len(rules)}")
+        Roster.__init__(
+            self, sink, rules, gap_message, channels_max=channels_max, now_ms=now_ms,
+            events_bytes_max=events_bytes_max, events_count_max=events_count_max,
+            control_bytes_max=control_bytes_max)
+        self.now_ms = now_ms
+        for place, (_, _, overflow) in enumerate(rules):
+            self.overflow_closes[place] = {"gap": 0, "close": 1}[overflow]
+
+    def __dealloc__(self):
+        free_block(self.pending.ids)
+
+    def publish(self, id: int, payload: bytes) -> bool:
+        """Publish `payload` (JSON, checked) on a known channel; whether anybody wants it."""
+        self.counters.totals.publications += 1
+        if self.channels.table[<uint32_t>id].kind == EVENT:
+            return self.publish_event(id, payload)
+        return self.publish_state(id, payload)
+
+    cdef uint32_t next_stamp(self) noexcept:
+        cdef uint32_t slot
+        self.stamp += 1
+        if self.stamp == 0:             # after 2^32 publications every stamp starts anew
+            for slot in range(self.delivery.cap):
+                self.delivery.outboxes[slot].stamp = 0
+            self.stamp = 1
+        return self.stamp
+
+    # events
+
+    cdef int publish_event(self, uint32_t id, bytes payload) except -1:
+        cdef uint32_t patterns_len = 0
+        cdef uint32_t* patterns = self.index.matching(id, &patterns_len)
+        cdef topic_t* topics = self.index.topics
+        cdef uint8_t rule = self.channels.table[id].rule
+        cdef uint32_t at, queued
+        cdef frame_t* frame
+        if topics[id].len == 0 and patterns_len == 0:
+            self.channels.skip(id)
+            self.counters.totals.publications_unwanted += 1
+            return 0
+        frame = self.channels.publish_event(id, payload)
+        self.next_stamp()
+        queued = self.put(&topics[id], frame, rule)
+        for at in range(patterns_len):
+            queued += self.put(&topics[patterns[at]], frame, rule)
+        frame_keep(frame, queued)
+        frame_drop(frame)
+        return 1
+
+    cdef uint32_t put(self, topic_t* topic, frame_t* frame, uint8_t rule) except? 0xFFFFFFFF:
+        """Queue `frame` for the topic's subscribers that have not got it; the references this takes."""
+        cdef Delivery delivery = self.delivery
+        cdef outbox_t* boxes = delivery.outboxes
+        cdef outbox_t* box
+        cdef uint32_t* slots = topic.slots
+        cdef uint32_t len = topic.len
+        cdef uint32_t stamp = self.stamp
+        cdef uint32_t queued = 0
+        cdef uint32_t at, slot
+        for at in range(len):
+            if at + PREFETCH_BOX < len:
+                prefetch(&boxes[slots[at + PREFETCH_BOX] & SLOT_MASK])
+                prefetch(boxes[slots[at + PREFETCH_LANE] & SLOT_MASK].ring)
+            slot = slots[at] & SLOT_MASK
+            box = &boxes[slot]
+            if box.stamp == stamp or box.flags & (CLOSING | DOOMED):
+                continue
+            box.stamp = stamp
+            if box.gapped or not outbox_has_room(box, frame.size, &delivery.limits):
+                delivery.miss(slot, <uint64_t>1 << rule, self.overflow_closes[rule])
+                continue
+            if box.len < box.cap:
+                box.ring[(box.head + box.len) & (box.cap - 1)] = frame
+                box.len += 1
+                box.bytes += frame.size
+            else:
+                outbox_push_event(box, frame)
+            queued += 1
+            delivery.mark(slot, box)
+        return queued
+
+    # state
+
+    cdef int publish_state(self, uint32_t id, bytes payload) except -1:
+        cdef uint32_t wanted, at
+        cdef uint32_t patterns_len = 0
+        cdef uint32_t* patterns = self.index.matching(id, &patterns_len)
+        self.channels.publish_state(id, payload)
+        wanted = self.index.topics[id].len
+        for at in range(patterns_len):
+            wanted += self.index.topics[patterns[at]].len
+        if self.channels.table[id].pending:
+            # Nothing was spread since the last publication: this one takes its place for everybody.
+            self.counters.totals.conflated += wanted
+        elif wanted:
+            self.add_pending(id)
+        else:
+            self.counters.totals.publications_unwanted += 1
+        return wanted != 0
+
+    cdef int add_pending(self, uint32_t id) except -1:
+        cdef pending_t* pending = &self.pending
+        if pending.head + pending.len == pending.cap:
+            if pending.head > pending.len:
+                memmove(pending.ids, pending.ids + pending.head, pending.len * sizeof(uint32_t))
+                pending.head = 0
+            else:
+                pending.cap = grown(pending.cap, pending.cap + 1, 64)
+                pending.ids = <uint32_t*>resize_block(pending.ids, pending.cap * sizeof(uint32_t))
+        pending.ids[pending.head + pending.len] = id
+        pending.len += 1
+        self.channels.table[id].pending = 1
+        self.channels.use(id, 1)
+        return 0
+
+    cdef int settle(self, uint32_t id) except -1:
+        """Spread the channel out of turn; its place in the queue stays and will find it done."""
+        if self.channels.table[id].pending:
+            return self.spread(id)
+        return 0
+
+    cdef int spread(self, uint32_t id) except -1:
+        """Owe the latest value of a state channel to everybody subscribed."""
+        cdef uint32_t patterns_len = 0
+        cdef uint32_t* patterns = self.index.matching(id, &patterns_len)
+        cdef topic_t* topics = self.index.topics
+        cdef uint32_t paced = topics[id].paced
+        cdef uint32_t at, owed
+        self.next_stamp()
+        owed = self.owe_all(&topics[id], id)
+        for at in range(patterns_len):
+            owed += self.owe_all(&topics[patterns[at]], id)
+            paced += topics[patterns[at]].paced
+        self.channels.use(id, owed)
+        if paced:
+            # Last, for whom no subscription without a rate owes it already.
+            self.offer_all(&topics[id], id)
+            for at in range(patterns_len):
+                self.offer_all(&topics[patterns[at]], id)
+        self.channels.table[id].pending = 0
+        return 0
+
+    cdef uint32_t owe_all(self, topic_t* topic, uint32_t id) except? 0xFFFFFFFF:
+        """Owe channel `id` to the topic's subscribers without a rate; how many owe it newly."""
+        cdef Delivery delivery = self.delivery
+        cdef outbox_t* boxes = delivery.outboxes
+        cdef outbox_t* box
+        cdef uint32_t* slots = topic.slots
+        cdef uint32_t len = topic.len
+        cdef uint32_t stamp = self.stamp
+        cdef uint32_t owed = 0
+        cdef uint32_t at, slot
+        for at in range(len):
+            if at + PREFETCH_BOX < len:
+                prefetch(&boxes[slots[at + PREFETCH_BOX] & SLOT_MASK])
+                prefetch(boxes[slots[at + PREFETCH_LANE] & SLOT_MASK].owed.ids)
+            slot = slots[at]
+            if slot & PACED:
+                continue
+            box = &boxes[slot]
+            if box.stamp == stamp or box.flags & (CLOSING | DOOMED):
+                continue
+            box.stamp = stamp
+            if idset_add(&box.owed, id):
+                owed += 1
+            else:
+                self.counters.totals.conflated += 1
+            delivery.mark(slot, box)
+        return owed
+
+    cdef int offer_all(self, topic_t* topic, uint32_t id) except -1:
+        """Let the clocks of the topic's paced subscribers decide when they are owed channel `id`."""
+        cdef uint32_t at, slot
+        cdef outbox_t* box
+        cdef int answer
+        for at in range(topic.len):
+            slot = topic.slots[at] & SLOT_MASK
+            box = &self.delivery.outboxes[slot]
+            if (not topic.slots[at] & PACED or box.stamp == self.stamp
+                    or box.flags & (CLOSING | DOOMED)):
+                continue
+            box.stamp = self.stamp
+            answer = self.paces.offer(slot, self.index.entry_of(topic, at).group, id, self.now_ms)
+            if answer == RELEASED:
+                self.owe(slot, id)
+            elif answer == HELD:
+                self.wheel.schedule_node(
+                    slot * TIMERS + TIMER_PACE, self.paces.next_release(slot))
+            else:
+                self.counters.totals.conflated += 1
+        return 0
+
+    cdef int strike(self, uint32_t slot) except -1:
+        """A clock of the connection is due: owe what it held back."""
+        cdef uint32_t id
+        cdef uint64_t next_ms
+        for id in self.paces.take_due(slot, self.now_ms):
+            self.owe(slot, id)
+            self.channels.unuse(id, 1)
+        next_ms = self.paces.next_release(slot)
+        if next_ms:
+            self.wheel.schedule_node(slot * TIMERS + TIMER_PACE, next_ms)
+        return 0
+
+    # driven by the shell
+
+    def flush(self, now_ms: int, visits: int) -> bool:
+        """Spread what was published and write to dirty connections, about `visits` of them.
+
+        Returns True while the round is unfinished: call again, after the loop had its turn. What
+        becomes dirty behind the round's place waits for the next one (``dirty_count``).
+        """
+        cdef pending_t* pending = &self.pending
+        cdef uint32_t left = visits
+        cdef uint32_t id, cost
+        self.now_ms = now_ms
+        while pending.len and left:
+            id = pending.ids[pending.head]
+            pending.head += 1
+            pending.len -= 1
+            cost = self.index.topics[id].len // SPREAD_A_VISIT
+            if self.channels.table[id].pending:
+                self.spread(id)
+            self.channels.unuse(id, 1)
+            left -= min(left, cost)
+        self.paces.instant += 1
+        if pending.len == 0:
+            pending.head = 0
+        if left == 0:
+            return True
+        return self.delivery.flush_round(left) or pending.len > 0
+
+    def tick(self, now_ms: int) -> list:
+        """Let time pass: clocks strike; the shell's due timers come back as (handle, timer)."""
+        cdef uint32_t node, slot
+        cdef list due = []
+        self.now_ms = now_ms
+        while True:
+            node = self.wheel.pop_due(now_ms)
+            if node == NO_TIMER:
+                return due
+            slot = node // TIMERS
+            if node % TIMERS == TIMER_PACE:
+                self.strike(slot)
+            else:
+                due.append((self.delivery.slots.handle(slot), node % TIMERS))
+
+    @property
+    def owes_publications(self) -> bool:
+        """Whether there is anything for ``flush`` to do."""
+        return self.pending.len > 0 or self.delivery.dirty.count > 0

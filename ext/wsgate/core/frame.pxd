@@ -1,0 +1,81 @@
+# A frame: RFC 6455 header and payload as they go over the wire, immutable and shared.
+#
+# Whoever keeps a frame_t* owns one of its references: frame_keep to take one, frame_drop to
+# give it back. Functions marked "new reference" return one to the caller.
+
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+
+from wsgate.core.counters cimport live
+
+
+cdef extern from *:
+    """
+    #ifndef WSGATE_FRAME_T
+    #define WSGATE_FRAME_T
+    typedef struct {
+        uint32_t refs;
+        uint32_t size;
+        uint16_t name_at;
+        uint16_t name_size;
+        uint8_t role;
+        char data[];
+    } frame_t;
+    #endif
+    """
+    ctypedef struct frame_t:
+        uint32_t refs           # owners
+        uint32_t size           # bytes in data
+        uint16_t name_at        # publications: where in data the channel's name begins
+        uint16_t name_size      # ... and its length; 0 for every other frame
+        uint8_t role            # FrameRole
+        char data[1]
+
+
+cdef enum FrameRole:
+    PLAIN = 0               # queued as it comes
+    PONG = 1                # only the newest is owed
+    FEED = 2                # only the newest is owed
+    CLOSE = 3               # the last thing ever written
+
+
+cdef enum Opcode:
+    OP_TEXT = 0x1
+    OP_BINARY = 0x2
+    OP_CLOSE = 0x8
+    OP_PING = 0x9
+    OP_PONG = 0xA
+
+
+cdef enum:
+    HEADER_BYTES_MAX = 10       # an unmasked RFC 6455 header with a 64-bit length
+    CONTROL_PAYLOAD_BYTES_MAX = 125
+
+
+cdef inline void frame_keep(frame_t* frame, uint32_t count) noexcept nogil:
+    frame.refs += count
+
+
+cdef inline void frame_drop(frame_t* frame) noexcept nogil:
+    frame.refs -= 1
+    if frame.refs == 0:
+        live.frames -= 1
+        free(frame)
+
+
+# New reference; the payload is left for the caller to write, at `payload[0]`.
+cdef frame_t* frame_new(Opcode opcode, size_t size, FrameRole role, char** payload) except NULL
+
+# New reference: {head}{seq},"prev":{prev},"data":{payload}} as a text frame. `head` is
+# publication_head()'s; `name_size` is the length of the channel's name inside it.
+cdef frame_t* frame_publication(
+    bytes head, uint16_t name_size, uint64_t seq, uint64_t prev, bytes payload
+) except NULL
+
+
+cdef class Frame:
+    cdef frame_t* raw           # owns one reference
+
+    @staticmethod
+    cdef Frame wrap(frame_t* raw)

@@ -1,0 +1,35 @@
+# Who is connected, which channels are known, who is subscribed to what.
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from wsgate.core.channel cimport Channels
+from wsgate.core.counters cimport Counters
+from wsgate.core.delivery cimport Delivery
+from wsgate.core.index cimport Index
+from wsgate.core.pace cimport Paces
+from wsgate.core.wheel cimport Wheel
+
+cdef enum Timer:
+    TIMER_PACE = 0              # a max_rate clock strikes: the core's own
+    TIMER_ALIVE = 1             # the shell's: ping, idle
+    TIMER_CLOSE = 2             # the shell's: how long a closing handshake may take
+    TIMERS = 3
+
+
+cdef class Roster:
+    cdef:
+        readonly Counters counters
+        readonly Index index
+        readonly Channels channels
+        readonly Delivery delivery
+        readonly Wheel wheel
+        Paces paces
+        list rules              # (type, kind)
+        uint32_t channels_max
+
+    cdef int settle(self, uint32_t id) except -1
+    cdef int owe(self, uint32_t slot, uint32_t id) except -1
+    cdef int owe_matching(self, uint32_t slot, str pattern) except -1
+    cdef int drop_pattern(self, uint32_t id) except -1
+    cdef int end_subscription(self, uint32_t slot, uint32_t id) except -1
+    cdef int purge(self, uint32_t slot) except -1

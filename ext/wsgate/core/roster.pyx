@@ -1,0 +1,233 @@
+"""The roster: connections, the channels that are known, and the subscriptions between them.
+
+Owns: index, channels, outboxes, clocks and timers, and keeps them in step with one another.
+Invariant: a channel is in use by each of its subscribers; a pattern is known only while it has some;
+what a connection is owed is for channels that one of its subscriptions still wants.
+Cost: subscribing to a channel O(own subscriptions); to a pattern O(known channels), to see which
+values it owes; unsubscribing O(own subscriptions + owed x own subscriptions).
+"""
+
+from wsgate.core.channel cimport EVENT, STATE, channel_t
+from wsgate.core.idset cimport idset_add
+from wsgate.core.index cimport NO_ID, subscription_t
+from wsgate.core.outbox cimport CLOSING, DOOMED, outbox_owes, outbox_purge, outbox_t
+from wsgate.core.pattern cimport pattern_matches
+from wsgate.core.sink cimport Sink
+
+
+class TooManyChannels(Exception):
+    """Every channel that may be remembered is in use."""
+
+
+class TooManyRates(Exception):
+    """The connection uses eight different max_rate values already."""
+
+
+cdef class Roster:
+    """The half of the core that commands change; ``Fanout`` adds publications.
+
+    `rules`: (type, kind, overflow) for each rule, kind "state" or "event", overflow "gap" or "close";
+    channels name their rule by its place in this list.
+    """
+
+    def __init__(self, sink: Sink, rules, gap_message, *, channels_max: int, now_ms: int = 0,
+                 events_bytes_max: int, events_count_max: int, control_bytes_max: int):
+        self.counters = Counters()
+        self.index = Index()
+        self.channels = Channels(self.counters)
+        self.delivery = Delivery(
+            self.channels, self.counters, sink, gap_message,
+            events_bytes_max=events_bytes_max, events_count_max=events_count_max,
+            control_bytes_max=control_bytes_max)
+        self.wheel = Wheel(now_ms)
+        self.paces = Paces(self.channels)
+        self.channels_max = channels_max
+        self.rules = [(type, {"state": STATE, "event": EVENT}[kind]) for type, kind, _ in rules]
+
+    # connections
+
+    def open(self) -> int:
+        """A new connection: its handle."""
+        cdef uint64_t handle = self.delivery.open()
+        self.index.reserve_slots(self.delivery.cap)
+        self.wheel.reserve(self.delivery.cap * TIMERS)
+        self.paces.reserve(self.delivery.cap)
+        return handle
+
+    def release(self, handle: int) -> bool:
+        """The connection is gone: its subscriptions, what it is owed, its timers and its slot."""
+        cdef uint32_t slot = <uint32_t><uint64_t>handle
+        cdef uint32_t timer
+        if self.delivery.find(handle) == NULL:
+            return False
+        while self.index.subscribers[slot].len:
+            self.end_subscription(
+                slot, self.index.subscribers[slot].list[self.index.subscribers[slot].len - 1].topic)
+        self.paces.keep(slot, None)
+        for timer in range(TIMERS):
+            self.wheel.cancel_node(slot * TIMERS + timer)
+        return self.delivery.release(handle)
+
+    def schedule(self, handle: int, timer: int, due_ms: int) -> None:
+        """Let ``tick`` report (handle, `timer`) at `due_ms`; replaces that timer's earlier deadline."""
+        if self.delivery.find(handle) != NULL:
+            self.wheel.schedule_node(<uint32_t><uint64_t>handle * TIMERS + <uint32_t>timer, due_ms)
+
+    def subscription_count(self, handle: int) -> int:
+        """How many channels and patterns the connection is subscribed to."""
+        if self.delivery.find(handle) == NULL:
+            return 0
+        return self.index.subscribers[<uint32_t><uint64_t>handle].len
+
+    # channels
+
+    def find_channel(self, name: str) -> int | None:
+        """The id of a channel that is known, good until the next call that opens one."""
+        return self.index.ids.get(name)
+
+    def open_channel(self, name: str, rule: int) -> int:
+        """The id of channel `name`, which is known from now on; the oldest unused one may be forgotten.
+
+        Raises TooManyChannels when all that may be known are in use.
+        """
+        cdef object known = self.index.ids.get(name)
+        cdef uint32_t id, oldest
+        if known is not None:
+            return known
+        if self.channels.count >= self.channels_max:
+            oldest = self.channels.oldest_unused()
+            if oldest == NO_ID:
+                raise TooManyChannels(
+                    f"all {self.channels_max} channels that may be remembered are in use")
+            self.channels.forget(oldest)
+            self.index.drop_topic(oldest)
+            self.counters.totals.channels_evicted += 1
+        type, kind = self.rules[rule]
+        id = self.index.open_topic(name, False)
+        self.channels.open(id, name, type, rule, kind)
+        return id
+
+    # subscriptions
+
+    def subscribe(self, handle: int, name: str, rule: int, interval_ms: int = 0) -> int:
+        """Subscribe to a channel; returns the seq of its newest publication, 0 if none is known.
+
+        A state channel's latest value is owed at once. `interval_ms` > 0: later ones leave at most
+        that often. Raises TooManyChannels, TooManyRates, KeyError if the connection is gone.
+        """
+        cdef uint32_t slot = self._slot(handle)
+        cdef uint32_t id = self.open_channel(name, rule)
+        cdef channel_t* channel
+        self.settle(id)
+        if self._join(slot, id, interval_ms):
+            self.channels.use(id, 1)
+        channel = &self.channels.table[id]
+        if not channel.published:
+            return 0
+        if channel.kind == STATE:
+            self.owe(slot, id)
+        return channel.seq
+
+    def subscribe_pattern(self, handle: int, pattern: str, interval_ms: int = 0) -> None:
+        """Subscribe to every channel that matches; known values of state channels are owed at once."""
+        cdef uint32_t slot = self._slot(handle)
+        cdef uint32_t id = self.index.open_topic(pattern, True)
+        try:
+            self._join(slot, id, interval_ms)
+        finally:
+            self.drop_pattern(id)
+        self.owe_matching(slot, pattern)
+
+    def unsubscribe(self, handle: int, name: str) -> bool:
+        """End a subscription and give up what is owed for it alone; False if there was none."""
+        cdef uint32_t slot = self._slot(handle)
+        cdef object id = self.index.ids.get(name)
+        if id is None or self.index.find(slot, id) == NULL:
+            return False
+        self.end_subscription(slot, id)
+        self.purge(slot)
+        return True
+
+    def _slot(self, handle: int) -> int:
+        if self.delivery.find(handle) == NULL:
+            raise KeyError(f"connection {handle:#x} is gone")
+        return <uint32_t><uint64_t>handle
+
+    def _join(self, slot: int, id: int, interval_ms: int) -> bool:
+        """Subscribe in the index and at the clocks; whether it is a new subscription."""
+        cdef subscription_t* before = self.index.find(slot, id)
+        cdef uint32_t group_before = 0 if before == NULL else before.group
+        cdef uint32_t group = 0
+        if interval_ms:
+            group = self.paces.group_for(slot, interval_ms)
+            if group == 0:
+                raise TooManyRates("a connection may use at most 8 different max_rate values")
+            self.paces.join(slot, group)
+        new = self.index.subscribe(slot, id, group)
+        if group_before:
+            self.paces.leave(slot, group_before)
+        return new
+
+    cdef int settle(self, uint32_t id) except -1:
+        """Before somebody new subscribes: let what was published already go to who was there."""
+        raise TypeError("Fanout settles")
+
+    cdef int owe(self, uint32_t slot, uint32_t id) except -1:
+        """Owe one connection the latest value of a state channel."""
+        cdef outbox_t* box = &self.delivery.outboxes[slot]
+        if box.flags & (CLOSING | DOOMED):
+            return 0
+        if idset_add(&box.owed, id):
+            self.channels.use(id, 1)
+        else:
+            self.counters.totals.conflated += 1
+        self.delivery.mark(slot, box)
+        return 0
+
+    cdef int owe_matching(self, uint32_t slot, str pattern) except -1:
+        """Owe one connection every known value that `pattern` matches."""
+        cdef bytes pattern_bytes = pattern.encode("ascii")
+        cdef bytes name
+        cdef uint32_t id
+        for id in range(min(self.index.topics_len, self.channels.cap)):
+            if self.channels.table[id].kind != STATE or not self.channels.table[id].published:
+                continue
+            name = (<str>self.index.labels[id]).encode("ascii")
+            if pattern_matches(pattern_bytes, len(pattern_bytes), name, len(name)):
+                self.settle(id)
+                self.owe(slot, id)
+        return 0
+
+    cdef int drop_pattern(self, uint32_t id) except -1:
+        """Forget a pattern that nobody is subscribed to any more."""
+        if self.index.topics[id].is_pattern and self.index.topics[id].len == 0:
+            self.index.drop_topic(id)
+        return 0
+
+    cdef int end_subscription(self, uint32_t slot, uint32_t id) except -1:
+        cdef uint32_t group = self.index.find(slot, id).group
+        self.index.unsubscribe(slot, id)
+        if group:
+            self.paces.leave(slot, group)
+        if self.index.topics[id].is_pattern:
+            self.drop_pattern(id)
+        else:
+            self.channels.unuse(id, 1)
+        return 0
+
+    cdef int purge(self, uint32_t slot) except -1:
+        """Give up what is owed to the connection or held for it and that it does not want any more."""
+        cdef outbox_t* box = &self.delivery.outboxes[slot]
+        cdef list held = self.paces.held(slot)
+        cdef uint32_t id
+        if outbox_owes(box):
+            self.counters.totals.purged += outbox_purge(box, slot, self.index, self.channels)
+        if held:
+            self.paces.keep(slot, [id for id in held if self.index.covers(slot, id)])
+        return 0
+
+    def check(self) -> None:
+        """Assert every invariant of the core; O(everything)."""
+        self.index.check()
+        self.channels.check()
+        self.delivery.check()
