@@ -1,0 +1,244 @@
+"""Frames in: one ``Connection`` for each socket that was upgraded, joined and checked messages out.
+
+Owns: the message that is being joined from fragments, within limits.
+Never: answers by itself, or uses picows to send: replies, pongs and CLOSE go through the outbox. The
+one exception is not ours: when picows' parser meets an error it writes CLOSE itself, at once, and
+tells its listener 10 ms later. ``Protocol`` looks after every read, so the handler learns of it first.
+Invariant: after ``failed`` or ``close_received`` nothing more is handed to the handler.
+Cost: a read is a few calls; a PONG touches no Python code.
+"""
+
+import logging
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.stdint cimport uint32_t, uint64_t
+from picows.picows cimport MemoryBuffer, WSFrame, WSListener, WSMsgType, WSTransport
+
+from picows import picows as _picows
+
+from wsgate.edge.sink cimport SocketSink
+
+log = logging.getLogger("wsgate.edge")
+
+CLOSE_PROTOCOL_ERROR = 1002
+CLOSE_UNSUPPORTED_DATA = 1003
+CLOSE_INVALID_TEXT = 1007
+CLOSE_TOO_BIG = 1009
+CLOSE_NO_STATUS = 1005          # never on the wire: the CLOSE had no code
+
+# picows allocates this for each connection and we never send through it: one does for all.
+cdef MemoryBuffer _unused_write_buffer = MemoryBuffer(1024)
+
+
+class QuietLog:
+    """What picows takes for a logger. Its lines are per connection: clients could flood the log.
+
+    Not a ``logging.Logger``: of those picows makes a child for every connection. What it reports is
+    seen and counted by the connection; only the unexpected is passed on.
+    """
+
+    __slots__ = ()
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 (logging's name)
+        return False
+
+    def log(self, level: int, message: str, *args: object) -> None:
+        pass
+
+    def debug(self, message: str, *args: object) -> None:
+        pass
+
+    info = warning = error = debug
+
+    def exception(self, message: str, *args: object) -> None:
+        log.exception(message, *args)
+
+
+cdef object _quiet_log = QuietLog()
+cdef object _WSProtocol = _picows.WSProtocol
+
+
+class Protocol(_picows.WSProtocol):
+    """picows' protocol, told to hide nothing and to hold nothing back."""
+
+    __slots__ = ()
+
+    def connection_made(self, transport):
+        # Before the 101 is written: with uvloop's own limits a short tail would trigger neither
+        # pause_writing nor resume_writing.
+        transport.set_write_buffer_limits(high=0)
+        _WSProtocol.connection_made(self, transport)
+
+    def buffer_updated(self, nbytes):
+        _WSProtocol.buffer_updated(self, nbytes)
+        if self.transport.is_close_frame_sent and self.listener is not None:
+            (<Connection>self.listener).parser_failed()
+
+
+def protocol_factory(listener_factory, *, handshake_timeout_s: float, message_bytes_max: int):
+    """A factory of server protocols for accepted sockets.
+
+    `listener_factory(request)` returns a ``Connection``, or a picows response to refuse with.
+    """
+    def make():
+        return Protocol(
+            None, None, False,                          # host, path, is_client_side
+            listener_factory, _quiet_log,
+            True, handshake_timeout_s,                  # disconnect_on_exception
+            False, 0, 0, _picows.WSAutoPingStrategy.PING_WHEN_IDLE,
+            False,                                      # auto-pong: pongs go through the outbox
+            message_bytes_max, None,
+            2048,                                       # read buffer: picows' least
+        )
+    return make
+
+
+cdef class Connection(WSListener):
+    """One upgraded socket. `handler` is told what happens, with this object as first argument:
+
+    ``opened()``, ``received(message: bytes)`` (UTF-8), ``pinged(payload: bytes)``,
+    ``close_received(code: int)``, ``failed(code: int, reason: str, close_sent: bool)``, ``lost()``,
+    ``paused()`` and ``resumed()``.
+    """
+
+    cdef:
+        object handler
+        SocketSink sink
+        WSTransport transport
+        bytearray partial           # fragments joined so far, None between messages
+        uint32_t fragments
+        uint32_t message_bytes_max
+        uint32_t fragments_max
+        bint ended                  # CLOSE received, or failed: nothing more is handed on
+        public uint64_t handle      # of the core; set by the handler in `opened`
+        public object session       # the handler's
+        public bint heard           # anything arrived since the handler last cleared it
+
+    def __cinit__(self, handler, SocketSink sink, *, message_bytes_max: int, fragments_max: int):
+        self.handler = handler
+        self.sink = sink
+        self.message_bytes_max = message_bytes_max
+        self.fragments_max = fragments_max
+        self.heard = True
+
+    # called by picows
+
+    cpdef on_ws_connected(self, WSTransport transport):
+        self.transport = transport
+        # Needed no more, and there are tens of thousands of each.
+        transport.request = None
+        transport.response = None
+        transport._write_buffer = _unused_write_buffer
+        self.handler.opened(self)
+        self.sink.attach(<uint32_t>self.handle, transport._socket, transport.underlying_transport)
+        if transport.underlying_transport.get_write_buffer_size():
+            self.handler.paused(self)           # the 101 itself did not go out whole
+
+    cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
+        self.heard = True
+        if self.ended:
+            return
+        try:
+            self._take(frame)
+        except Exception:
+            log.exception("a frame could not be handled")
+            self._fail(1011, "internal error")
+
+    cpdef on_ws_disconnected(self, WSTransport transport):
+        self.ended = True
+        self.sink.detach(<uint32_t>self.handle)
+        self.transport = None                   # breaks the cycle with picows' protocol
+        self.handler.lost(self)
+
+    cpdef pause_writing(self):
+        if self.transport is not None:
+            self.handler.paused(self)
+
+    cpdef resume_writing(self):
+        if self.transport is not None:
+            self.handler.resumed(self)
+
+    # messages
+
+    cdef object _take(self, WSFrame frame):
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            return self._fail(CLOSE_PROTOCOL_ERROR, "reserved bit set")
+        if frame.msg_type == WSMsgType.PONG:
+            return None
+        if frame.msg_type == WSMsgType.PING:
+            return self.handler.pinged(
+                self, PyBytes_FromStringAndSize(frame.payload_ptr, frame.payload_size))
+        if frame.msg_type == WSMsgType.CLOSE:
+            self.ended = True
+            return self.handler.close_received(
+                self, frame.get_close_code() if frame.payload_size >= 2 else CLOSE_NO_STATUS)
+        if frame.msg_type == WSMsgType.CONTINUATION:
+            if self.partial is None:
+                return self._fail(CLOSE_PROTOCOL_ERROR, "continuation of nothing")
+        elif self.partial is not None:
+            return self._fail(CLOSE_PROTOCOL_ERROR, "message inside a fragmented message")
+        elif frame.msg_type == WSMsgType.BINARY:
+            return self._fail(CLOSE_UNSUPPORTED_DATA, "commands are text messages")
+        elif frame.fin:
+            return self._deliver(PyBytes_FromStringAndSize(frame.payload_ptr, frame.payload_size))
+        return self._join(frame)
+
+    cdef object _join(self, WSFrame frame):
+        if self.partial is None:
+            self.partial = bytearray()
+            self.fragments = 0
+        self.fragments += 1
+        if (self.fragments > self.fragments_max
+                or len(self.partial) + frame.payload_size > self.message_bytes_max):
+            return self._fail(CLOSE_TOO_BIG, "fragmented message too big")
+        self.partial += frame.payload_ptr[:frame.payload_size]
+        if frame.fin:
+            message = bytes(self.partial)
+            self.partial = None
+            return self._deliver(message)
+        return None
+
+    cdef object _deliver(self, bytes message):
+        try:
+            PyUnicode_DecodeUTF8(message, len(message), NULL)
+        except UnicodeDecodeError:
+            return self._fail(CLOSE_INVALID_TEXT, "text is not UTF-8")
+        return self.handler.received(self, message)
+
+    cdef object _fail(self, int code, str reason):
+        self.ended = True
+        self.partial = None
+        return self.handler.failed(self, code, reason, False)
+
+    def parser_failed(self):
+        """picows' parser met an error and has written CLOSE: nothing may follow it."""
+        if not self.ended:
+            self.ended = True
+            self.sink.detach(<uint32_t>self.handle)
+            sent = self.transport.close_handshake.sent
+            self.handler.failed(self, sent.code, sent.reason, True)
+
+    # for the handler
+
+    @property
+    def peer(self) -> str:
+        """The peer's address and port, for a log line."""
+        if self.transport is None:
+            return "-"
+        name = self.transport.underlying_transport.get_extra_info("peername")
+        return f"{name[0]}:{name[1]}" if name else "-"
+
+    def close_transport(self) -> None:
+        """Close the socket once the transport has written what it holds."""
+        self.ended = True
+        self.sink.detach(<uint32_t>self.handle)
+        if self.transport is not None:
+            self.transport.underlying_transport.close()
+
+    def abort(self) -> None:
+        """Close the socket now, whatever the transport holds."""
+        self.ended = True
+        self.sink.detach(<uint32_t>self.handle)
+        if self.transport is not None:
+            self.transport.underlying_transport.abort()

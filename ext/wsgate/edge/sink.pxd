@@ -1,0 +1,17 @@
+# The core's sink on sockets.
+
+from libc.stdint cimport uint32_t
+
+from wsgate.core.sink cimport Sink, iovec
+
+
+cdef class SocketSink(Sink):
+    cdef:
+        int* fds                # owned, by slot; -1: nothing may be sent
+        list transports         # by slot: the transport that finishes cut frames
+        uint32_t cap
+
+    cdef Py_ssize_t send(self, uint32_t slot, const iovec* parts, uint32_t count) except -2
+    cdef int carry(self, uint32_t slot, const char* data, size_t size) except -2
+    cdef int attach(self, uint32_t slot, int fd, object transport) except -1
+    cdef int detach(self, uint32_t slot) except -1

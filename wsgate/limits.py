@@ -1,0 +1,46 @@
+"""Every bound of a worker, with its number. Settings may change some; relations always hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from wsgate.protocol import CONNECTION_SUBSCRIPTIONS_MAX, REPLY_BYTES_MAX
+
+# A frame's header and a publication's envelope: type, channel, seq and prev.
+ENVELOPE_BYTES_MAX = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what clients and sources can make a worker hold or do. All are above 0."""
+
+    connections_max: int = 10_000
+    channels_max: int = 100_000  # remembered; unused ones past it are forgotten, oldest first
+    payload_bytes_max: int = 256 * 1024  # of one publication; larger ones are refused
+    events_bytes_max: int = 1024 * 1024  # owed to one connection in its events lane
+    events_count_max: int = 4096
+    control_bytes_max: int = 256 * 1024  # owed to one connection in replies
+    subscriptions_max: int = CONNECTION_SUBSCRIPTIONS_MAX  # of one connection
+    fragments_max: int = 64  # of one message from a client
+    handshake_timeout_s: float = 5.0
+    ping_interval_s: float = 25.0  # a client silent for two of them is gone
+    close_timeout_s: float = 5.0  # for the closing handshake, then the socket is cut
+    shutdown_timeout_s: float = 10.0  # for all closing handshakes when the gateway stops
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) <= 0:
+                raise ValueError(f"{field.name} must be above 0, not {getattr(self, field.name)}")
+        if self.events_bytes_max < self.payload_bytes_max + ENVELOPE_BYTES_MAX:
+            raise ValueError(
+                f"events_bytes_max ({self.events_bytes_max}) must exceed payload_bytes_max"
+                f" ({self.payload_bytes_max}) by {ENVELOPE_BYTES_MAX}: the largest publication"
+                " has to fit"
+            )
+        if self.control_bytes_max <= REPLY_BYTES_MAX:
+            raise ValueError(
+                f"control_bytes_max ({self.control_bytes_max}) must exceed the largest reply,"
+                f" {REPLY_BYTES_MAX} bytes"
+            )
+        if self.events_count_max > 32768:
+            raise ValueError(f"events_count_max is at most 32768, not {self.events_count_max}")
