@@ -1,4 +1,4 @@
-"""Command line of the fan-out benchmark."""
+"""Measures the gateway beside the floor, and says what the figures mean."""
 
 from __future__ import annotations
 
@@ -14,28 +14,31 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from benchmarks.fanout import report
 from benchmarks.fanout.build import OUT
 from benchmarks.fanout.child import Failure
-from benchmarks.fanout.report import FLOOR, MEANING, broken, doubts, machine, medians, table, verdicts
+from benchmarks.fanout.machine import machine
 from benchmarks.fanout.scenarios import SCENARIOS, Kind, Scenario, shortened
 from benchmarks.fanout.trial import Bench, Figures, trial
 
-SERVERS = {"floor": [FLOOR], "wsgate": ["wsgate"], "both": [FLOOR, "wsgate"]}
+SERVERS = {"floor": [report.FLOOR], "wsgate": ["wsgate"], "both": [report.FLOOR, "wsgate"]}
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    names = [scenario.name for scenario in SCENARIOS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fanout", description=__doc__)
-    parser.add_argument("--scenario", action="append", choices=names, help="may be repeated; default: all")
-    parser.add_argument("--server", choices=SERVERS, default="both")
-    parser.add_argument("--repeat", type=int, default=1, help="runs of each server, interleaved")
-    parser.add_argument("--seconds", type=float, help="time a stream is measured for (30)")
-    parser.add_argument("--connections", type=int, help="(10000)")
-    parser.add_argument("--short", action="store_true", help="few connections, 3 s: shows that it works")
-    parser.add_argument("--check", action="store_true", help="exit status 1 if a target is missed")
-    parser.add_argument("--json", type=Path, default=OUT / "fanout.json", help="where the results go")
-    parser.add_argument("--wsgate", type=Path, help="the program (beside this Python)")
-    parser.add_argument("--nats-server", type=Path, help="the program (beside this Python, or in PATH)")
+    add = parser.add_argument
+    names = [scenario.name for scenario in SCENARIOS]
+    add("--scenario", action="append", choices=names, help="may be repeated; default: all")
+    add("--server", choices=SERVERS, default="both")
+    add("--repeat", type=int, default=1, help="runs of each server, interleaved; medians count")
+    add("--seconds", type=float, help="how long a stream is measured (30)")
+    add("--connections", type=int, help="(10000)")
+    add("--short", action="store_true", help="few connections, 3 s: shows that it works")
+    add("--check", action="store_true", help="exit status 1 if a target is missed")
+    add("--nice", type=int, default=0, help="of all it starts; below 0 needs root")
+    add("--json", type=Path, default=OUT / "fanout.json", help="results; the table beside it")
+    add("--wsgate", type=Path, help="the program (default: the one beside this Python)")
+    add("--nats-server", type=Path, help="the program (default: beside this Python, or in PATH)")
     return parser.parse_args(argv)
 
 
@@ -69,8 +72,7 @@ def measure(bench: Bench, scenario: Scenario, servers: list[str], repeat: int) -
             for server in servers:
                 print(f"... {scenario.name}, {server}, run {turn + 1} of {repeat}", file=sys.stderr)
                 runs[server].append(trial(bench, scenario, server, nats_port))
-    summary = {server: medians(figures) for server, figures in runs.items()}
-    print(table(scenario, summary, repeat))
+    summary = {server: report.medians(figures) for server, figures in runs.items()}
     return {
         "scenario": scenario.name,
         "about": scenario.about,
@@ -80,9 +82,10 @@ def measure(bench: Bench, scenario: Scenario, servers: list[str], repeat: int) -
         "payload_bytes": scenario.payload_bytes,
         "summary": summary,
         "runs": runs,
-        "targets": verdicts(scenario, summary),
-        "broken": broken(summary),
-        "doubts": doubts(summary),
+        "targets": report.verdicts(scenario, summary),
+        "broken": report.broken(summary),
+        "doubts": report.doubts(summary),
+        "table": report.table(scenario, summary, repeat),
     }
 
 
@@ -97,14 +100,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         wsgate=program(args.wsgate, "wsgate", needed="wsgate" in servers),
         server_core=cores[0],
         other_core=cores[-1],
+        nice=args.nice,
     )
+    head = machine(bench)
     results: list[dict[str, Any]] = []
-    report = {"machine": machine(bench), "meaning": MEANING, "results": results}
+    tables = "".join(f"{name}: {value}\n" for name, value in head.items())
+    print(tables, flush=True)
     for scenario in scenarios(args):
-        results.append(measure(bench, scenario, servers, args.repeat))
+        result = measure(bench, scenario, servers, args.repeat)
+        table = result.pop("table")
+        print(table, flush=True)
+        results.append(result)
+        tables += f"\n{table}"
         # After each, so that an interrupted benchmark leaves what it has.
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
+        text = {"machine": head, "meaning": report.MEANING, "results": results}
+        args.json.write_text(json.dumps(text, indent=1) + "\n")
+        args.json.with_suffix(".txt").write_text(tables)
     print(f"results: {args.json}")
     missed = any(not target["met"] for result in results for target in result["targets"])
     return int(any(result["broken"] for result in results) or (args.check and missed))

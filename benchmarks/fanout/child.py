@@ -1,4 +1,4 @@
-"""A process of the benchmark: pinned to a core, its output in a file, gone when the benchmark is."""
+"""A process of the benchmark: pinned to a core, its output in a file, gone when that is."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ class Child:
     def __init__(
         self,
         name: str,
-        command: Sequence[str | Path],
+        command: Sequence[str],
         core: int,
         log: Path,
         environment: Mapping[str, str] | None = None,
         talks: bool = False,
+        nice: int = 0,
     ) -> None:
         """`talks`: reads commands on standard input and answers with lines of JSON."""
         self.name = name
@@ -44,10 +45,12 @@ class Child:
             # Even a benchmark that is killed outright leaves nothing running.
             LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             os.sched_setaffinity(0, {core})
+            if nice:
+                os.setpriority(os.PRIO_PROCESS, 0, nice)
 
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [str(part) for part in command],
+                command,
                 stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if talks else output,
                 stderr=output,

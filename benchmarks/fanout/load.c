@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <getopt.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -205,6 +206,7 @@ static void take_frame(struct connection *connection, struct frame *frame, uint6
     else if (frame->opcode == OP_CLOSE) seen.closes++;
     else if (frame->opcode == OP_PING && frame->length < 126)
         send_all(connection->fd, pong, frame_masked(pong, OP_PONG, frame->payload, frame->length));
+    else if (frame->opcode != OP_PONG) tally.damaged++;
 }
 
 /* Edge-triggered: a short read means that there is no more, which saves asking, unless the end has been announced. */
@@ -306,7 +308,10 @@ int main(int argc, char **argv) {
         }
         effort.turns++;
         if (ready > 0) effort.busy_ns += now_ns() - woken;
-        else effort.empty_turns++;
+        else {
+            effort.empty_turns++;
+            if (!asleep) sched_yield(); /* to publisher and NATS server, which share this core */
+        }
         if (finishing && (tally.deliveries >= finish_at || woken > last_delivery_ns + 3000000000u)) {
             finishing = false;
             print_totals("finish");

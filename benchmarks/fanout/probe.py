@@ -1,4 +1,4 @@
-"""One plain WebSocket client, to ask a server whether it works: it subscribes and reads the reply."""
+"""One plain WebSocket client that subscribes and reads the reply: does the server work?"""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def accepts(port: int) -> bool:
 
 
 def serves(port: int, channel: str, seq_min: int = 0) -> bool:
-    """Whether the upgrade works and a subscription is granted, at that position of the channel or later."""
+    """Whether a subscription is granted, with the channel at that position or later."""
     try:
         reply = subscribe(port, channel)
     except (OSError, ValueError):

@@ -98,7 +98,7 @@ SCENARIOS = (
     ),
     Scenario(
         name="memory",
-        about="each on 5 of 100 channels, half state and half event; quiet, then 1 update/s a channel",
+        about="each on 5 of 100 channels, half state, half event; quiet, then 1 update/s each",
         kind=Kind.MEMORY,
         channels="token.c%02u.comment,token.c%02u.update",
         per_template=50,
@@ -108,7 +108,7 @@ SCENARIOS = (
     ),
     Scenario(
         name="handshake",
-        about="2,000 connections/s, each subscribing to 5 of 100 state channels with a last value",
+        about="arriving steadily, each on 5 of 100 state channels that have a last value",
         kind=Kind.HANDSHAKE,
         channels="token.c%02u.update",
         per_template=100,

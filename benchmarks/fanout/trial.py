@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,27 +38,39 @@ class Bench:
     wsgate: Path
     server_core: int
     other_core: int
+    nice: int = 0
+
+    def _child(
+        self,
+        name: str,
+        command: Sequence[str],
+        core: int,
+        environment: Mapping[str, str] | None = None,
+        talks: bool = False,
+    ) -> Child:
+        log = self.out / f"{name}.log"
+        return Child(name, command, core, log, environment, talks, self.nice)
 
     @contextmanager
     def nats(self) -> Iterator[int]:
         port = probe.free_port()
-        command = [self.nats_server, "-a", "127.0.0.1", "-p", str(port)]
-        with Child("nats-server", command, self.other_core, self.out / "nats-server.log") as child:
+        command = [str(self.nats_server), "-a", "127.0.0.1", "-p", str(port)]
+        with self._child("nats-server", command, self.other_core) as child:
             probe.wait_until("accepting", lambda: probe.accepts(port), child)
             yield port
 
     @contextmanager
     def server(self, name: str, scenario: Scenario, nats_port: int) -> Iterator[tuple[Child, int]]:
         port = probe.free_port()
-        log = self.out / f"{name}.log"
         first = scenario.channel_names[0]
         if name == "floor":
-            command: list[str | Path] = [build("floor"), f"--port={port}", f"--nats={nats_port}"]
+            command = [str(build("floor")), f"--port={port}", f"--nats={nats_port}"]
             command += [f"--window={scenario.window_ms}"] if scenario.window_ms else []
-            environment, admin_port = {}, 0
+            environment: dict[str, str] = {}
+            admin_port = 0
         else:
             admin_port = probe.free_port()
-            command = [self.wsgate, "serve"]
+            command = [str(self.wsgate), "serve"]
             environment = {
                 "NATS_URL": f"nats://127.0.0.1:{nats_port}",
                 "WS_HOST": "127.0.0.1",
@@ -69,7 +81,7 @@ class Bench:
                 "WS_FLUSH_WINDOW_MS": str(scenario.window_ms),
                 "LOG_LEVEL": "warning",
             }
-        with Child(name, command, self.server_core, log, environment) as child:
+        with self._child(name, command, self.server_core, environment) as child:
             if admin_port:
                 ready = f"http://127.0.0.1:{admin_port}/readyz"
                 probe.wait_until("ready", lambda: probe.http_ok(ready), child)
@@ -80,8 +92,8 @@ class Bench:
     def publisher(
         self, scenario: Scenario, nats_port: int, count: int, rate: float, first: int = 1
     ) -> Iterator[Child]:
-        command: list[str | Path] = [
-            build("publisher"),
+        command = [
+            str(build("publisher")),
             f"--port={nats_port}",
             f"--channels={scenario.channels}",
             f"--per-template={scenario.per_template}",
@@ -90,8 +102,7 @@ class Bench:
             f"--count={count}",
             f"--first={first}",
         ]
-        log = self.out / "publisher.log"
-        with Child("publisher", command, self.other_core, log, talks=True) as child:
+        with self._child("publisher", command, self.other_core, talks=True) as child:
             yield child
 
     @contextmanager
@@ -101,8 +112,8 @@ class Bench:
         with ExitStack() as stack:
             started = []
             for index, start in enumerate(range(0, connections, CONNECTIONS_PER_CLIENT)):
-                command: list[str | Path] = [
-                    build("load"),
+                command = [
+                    str(build("load")),
                     f"--port={port}",
                     f"--connections={min(CONNECTIONS_PER_CLIENT, connections - start)}",
                     f"--channels={scenario.channels}",
@@ -115,8 +126,7 @@ class Bench:
                     f"--source={2 + SOURCES_PER_CLIENT * index}",
                 ]
                 command += ["--idle"] if idle else []
-                log = self.out / "load.log"
-                child = Child(f"load {index}", command, self.other_core, log, talks=True)
+                child = self._child(f"load-{index}", command, self.other_core, talks=True)
                 started.append(stack.enter_context(child))
             yield Clients(started, connections)
 

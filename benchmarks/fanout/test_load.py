@@ -1,0 +1,197 @@
+"""The load client must see every fault, or its "lost 0" would prove nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.fanout.build import build
+from benchmarks.fanout.child import Child, Failure
+
+CHANNEL = "token.bench.comment"
+GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def frame(payload: bytes, opcode: int = 1) -> bytes:
+    length = len(payload)
+    if length < 126:
+        head = bytes([length])
+    elif length < 65536:
+        head = b"\x7e" + length.to_bytes(2, "big")
+    else:
+        head = b"\x7f" + length.to_bytes(8, "big")
+    return bytes([0x80 | opcode]) + head + payload
+
+
+def publication(counter: int, channel: int = 0, size: int = 500) -> bytes:
+    data = f'{{"c":{channel},"n":{counter},"t":1,"pad":"'.encode()
+    data += b"x" * (size - len(data) - 2) + b'"}'
+    head = f'{{"type":"token_comment","channel":"{CHANNEL}","seq":{counter},"prev":0,"data":'
+    return frame(head.encode() + data + b"}")
+
+
+class Peer:
+    """The server's side of the load client's only connection."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.settimeout(10)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connection = connection
+        self.stream = connection.makefile("rb")
+
+    def upgrade(self) -> None:
+        key = b""
+        while line := self.stream.readline().strip():
+            name, _, value = line.partition(b":")
+            key = value.strip() if name.lower() == b"sec-websocket-key" else key
+        accept = base64.b64encode(hashlib.sha1(key + GUID.encode()).digest())
+        head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+        head += b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        self.connection.sendall(head)
+
+    def read_frame(self) -> bytes:
+        length = self.stream.read(2)[1]
+        assert length & 0x80, "a client's frames are masked"
+        length &= 0x7F
+        if length == 126:
+            length = int.from_bytes(self.stream.read(2), "big")
+        mask = self.stream.read(4)
+        return bytes(byte ^ mask[i & 3] for i, byte in enumerate(self.stream.read(length)))
+
+    def send(self, *parts: bytes) -> None:
+        for part in parts:
+            self.connection.sendall(part)
+
+
+@contextmanager
+def subscribed(log: Path, size: int = 500) -> Iterator[tuple[Child, Peer]]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        command = [
+            str(build("load")),
+            f"--port={port}",
+            "--connections=1",
+            "--idle",
+            f"--size={size}",
+        ]
+        with Child("load", command, core=0, log=log, talks=True) as child:
+            listener.settimeout(10)
+            connection, _ = listener.accept()
+            with connection:
+                peer = Peer(connection)
+                peer.upgrade()
+                assert peer.read_frame() == (
+                    b'{"type":"subscribe","channels":["token.bench.comment"]}'
+                )
+                peer.send(frame(b'{"type":"subscribed","channels":{"token.bench.comment":{}}}'))
+                assert child.event("ready", 10)["live"] == 1
+                yield child, peer
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "load.log"
+
+
+def faults(totals: dict[str, Any]) -> dict[str, int]:
+    names = ("lost", "duplicates", "reordered", "unasked", "damaged")
+    return {name: totals[name] for name in names if totals[name]}
+
+
+@pytest.mark.parametrize(
+    ("counters", "expected"),
+    [
+        ([1, 2, 3], {}),
+        ([1, 2, 5], {"lost": 2}),
+        ([1, 2, 2, 3], {"duplicates": 1}),
+        ([1, 2, 5, 3, 6], {"lost": 2, "reordered": 1}),
+        ([5, 6, 1], {"reordered": 1}),
+    ],
+)
+def test_order_and_completeness(log: Path, counters: list[int], expected: dict[str, int]) -> None:
+    with subscribed(log) as (child, peer):
+        peer.send(b"".join(publication(counter) for counter in counters))
+        totals = child.ask(f"finish {len(counters)}")
+    assert totals["deliveries"] == len(counters)
+    assert faults(totals) == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "fault"),
+    [
+        (publication(1, channel=7), "unasked"),
+        (publication(1, size=499), "damaged"),
+        (publication(1).replace(b'"data":', b'"dato":'), "damaged"),
+        (frame(b"{}"), "damaged"),
+        (frame(b"\x00" * 700, opcode=2), "damaged"),
+        (b"\x01" + publication(1)[1:], "damaged"),
+        (b"\xc1" + publication(1)[1:], "damaged"),
+    ],
+)
+def test_what_is_not_a_publication(log: Path, message: bytes, fault: str) -> None:
+    with subscribed(log) as (child, peer):
+        peer.send(message, publication(1))
+        totals = child.ask("finish 1")
+    assert faults(totals) == {fault: 1}
+
+
+@pytest.mark.parametrize("size", [96, 500, 60_000, 66_000])
+def test_frames_may_be_cut_anywhere(log: Path, size: int) -> None:
+    messages = b"".join(publication(counter, size=size) for counter in range(1, 21))
+    step = max(1, len(messages) // 700)
+    with subscribed(log, size) as (child, peer):
+        peer.send(*(messages[at : at + step] for at in range(0, len(messages), step)))
+        totals = child.ask("finish 20")
+    assert totals["deliveries"] == 20
+    assert faults(totals) == {}
+
+
+def test_ping_is_answered(log: Path) -> None:
+    with subscribed(log) as (_child, peer):
+        peer.send(frame(b"beat", opcode=9))
+        assert peer.read_frame() == b"beat"
+
+
+def test_close_and_end_are_seen(log: Path) -> None:
+    with subscribed(log) as (child, peer):
+        peer.send(publication(1) + frame(b"\x03\xf4", opcode=8))
+        peer.connection.shutdown(socket.SHUT_WR)
+        while not (totals := child.ask("mark"))["gone"]:
+            pass
+    assert (totals["deliveries"], totals["closes"], totals["gone"]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "refuse",
+    [
+        lambda peer: peer.send(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"),
+        lambda peer: peer.connection.close(),
+    ],
+)
+def test_refused_upgrade_is_a_failure(log: Path, refuse: Callable[[Peer], None]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        command = [str(build("load")), f"--port={port}", "--connections=1"]
+        with Child("load", command, core=0, log=log, talks=True) as child:
+            listener.settimeout(10)
+            connection, _ = listener.accept()
+            with connection:
+                refuse(Peer(connection))
+                ready = child.event("ready", 10)
+    assert (ready["live"], ready["failed"]) == (0, 1)
+
+
+def test_a_child_that_ends_is_reported(log: Path) -> None:
+    command = [str(build("load")), "--connections=1", "--each=9"]
+    with (
+        Child("load", command, core=0, log=log, talks=True) as child,
+        pytest.raises(Failure, match="status 2"),
+    ):
+        child.event("ready", 10)
