@@ -132,6 +132,11 @@ cdef class Delivery:
             if box.control != NULL:
                 self.hurry(handle)
 
+    def is_blocked(self, handle: int) -> bool:
+        """Whether the connection waits for its transport."""
+        cdef outbox_t* box = self.find(handle)
+        return box != NULL and (box.flags & BLOCKED) != 0
+
     # the control lane
 
     cdef int push_control(self, uint32_t slot, Frame frame) except -1:

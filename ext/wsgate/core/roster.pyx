@@ -14,6 +14,10 @@ from wsgate.core.outbox cimport CLOSING, DOOMED, outbox_owes, outbox_purge, outb
 from wsgate.core.pattern cimport pattern_matches
 from wsgate.core.sink cimport Sink
 
+# The timers that the shell may schedule, and gets back from ``Fanout.tick``.
+ALIVE_TIMER = TIMER_ALIVE
+CLOSE_TIMER = TIMER_CLOSE
+
 
 class TooManyChannels(Exception):
     """Every channel that may be remembered is in use."""
@@ -78,6 +82,13 @@ cdef class Roster:
         if self.delivery.find(handle) == NULL:
             return 0
         return self.index.subscribers[<uint32_t><uint64_t>handle].len
+
+    def is_subscribed(self, handle: int, name: str) -> bool:
+        """Whether the connection is subscribed to exactly this channel or pattern."""
+        cdef object id = self.index.ids.get(name)
+        if id is None or self.delivery.find(handle) == NULL:
+            return False
+        return self.index.find(<uint32_t><uint64_t>handle, id) != NULL
 
     # channels
 

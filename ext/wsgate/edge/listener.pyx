@@ -4,7 +4,7 @@ Owns: the message that is being joined from fragments, within limits.
 Never: answers by itself, or uses picows to send: replies, pongs and CLOSE go through the outbox. The
 one exception is not ours: when picows' parser meets an error it writes CLOSE itself, at once, and
 tells its listener 10 ms later. ``Protocol`` looks after every read, so the handler learns of it first.
-Invariant: after ``failed`` or ``close_received`` nothing more is handed to the handler.
+Invariant: after ``failed`` or ``close_received`` no message is handed to the handler any more.
 Cost: a read is a few calls; a PONG touches no Python code.
 """
 
@@ -110,10 +110,15 @@ cdef class Connection(WSListener):
         uint32_t fragments
         uint32_t message_bytes_max
         uint32_t fragments_max
-        bint ended                  # CLOSE received, or failed: nothing more is handed on
-        public uint64_t handle      # of the core; set by the handler in `opened`
-        public object session       # the handler's
+        bint ended                  # CLOSE received, or failed: no message is handed on any more
+        # the handler's notes
+        public uint64_t handle      # of the core; set in `opened`
+        public object session
+        public str end_reason       # why it ends, None while it does not
         public bint heard           # anything arrived since the handler last cleared it
+        public bint pinged          # ... and it was asked to answer
+        public bint close_sent      # our CLOSE is out
+        public bint close_was_received
 
     def __cinit__(self, handler, SocketSink sink, *, message_bytes_max: int, fragments_max: int):
         self.handler = handler
@@ -137,7 +142,7 @@ cdef class Connection(WSListener):
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
         self.heard = True
-        if self.ended:
+        if self.ended and frame.msg_type != WSMsgType.CLOSE:
             return
         try:
             self._take(frame)

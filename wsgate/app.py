@@ -1,0 +1,162 @@
+"""The composition root: builds a gateway from settings, runs it, and takes it down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from wsgate.admin import Admin
+from wsgate.config import Settings
+from wsgate.edge.acceptor import Acceptor
+from wsgate.edge.listener import protocol_factory
+from wsgate.edge.sink import SocketSink
+from wsgate.hub import Hub
+from wsgate.metrics import registry
+from wsgate.protocol import COMMAND_BYTES_MAX
+from wsgate.sources import Feed, Source
+from wsgate.sources.nats import NatsSource
+from wsgate.upgrade import Upgrade
+
+log = structlog.get_logger("wsgate.app")
+
+LISTEN_BACKLOG = 4096  # clients that come back all at once wait in the kernel's queue
+GC_THRESHOLDS = (50_000, 20, 50)  # connections are long-lived: looking at them often finds nothing
+
+SourceFactory = Callable[[Feed], Sequence[Source]]
+
+
+class Gateway:
+    """One gateway process: listening sockets, hub, sources, admin.
+
+    ``source_factory`` takes the place of the NATS source that the settings describe.
+    """
+
+    def __init__(self, settings: Settings, *, source_factory: SourceFactory | None = None) -> None:
+        self._settings = settings
+        self._limits = settings.limits()
+        self._source_factory = source_factory or self._nats_source
+        self._stopping = False
+        self.sources: Sequence[Source] = ()
+
+    async def start(self) -> None:
+        """Listen and connect; raises OSError, naming the setting, if a port cannot be had."""
+        settings = self._settings
+        self._listening = _listen(settings.ws_host, settings.ws_port, "WS_PORT")
+        try:
+            sink = SocketSink()
+            self.hub = Hub(
+                sink,
+                settings.ws_rules,
+                self._limits,
+                flush_window_s=settings.ws_flush_window_ms / 1000,
+            )
+            self.upgrade = Upgrade(self.hub, sink, self._limits, self.not_ready)
+            self.sources = self._source_factory(self.hub)
+            self.acceptor = Acceptor(
+                self._listening,
+                protocol_factory(
+                    self.upgrade,
+                    handshake_timeout_s=self._limits.handshake_timeout_s,
+                    message_bytes_max=COMMAND_BYTES_MAX,
+                ),
+            )
+            self._admin = Admin(
+                settings.ws_host,
+                settings.ws_admin_port,
+                ready=self.not_ready,
+                registry=registry(self),
+            )
+            await self._admin.start()
+        except BaseException:
+            self._listening.close()
+            raise
+        for source in self.sources:
+            await source.start()
+        self.acceptor.start()
+        # What exists now lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        log.info("listening", host=settings.ws_host, port=self.port, admin_port=self.admin_port)
+
+    async def stop(self) -> None:
+        """Close every connection with 1012, what is owed first, then everything else."""
+        self._stopping = True
+        self.acceptor.stop()
+        self._listening.close()
+        for source in self.sources:
+            await source.stop()
+        await self.hub.close_all()
+        self.hub.stop()
+        await self._admin.stop()
+        log.info("stopped", connections_total=self.hub.opened_total)
+
+    @property
+    def port(self) -> int:
+        """Where clients connect."""
+        return int(self._listening.getsockname()[1])
+
+    @property
+    def admin_port(self) -> int:
+        """Where health and metrics are."""
+        return self._admin.port
+
+    def not_ready(self) -> list[str]:
+        """Why new clients had better go elsewhere; empty when they are welcome."""
+        reasons = [f"{source.name}: not connected" for source in self.sources if not source.connected]
+        if len(self.hub) >= self._limits.connections_max:
+            reasons.append("as many connections as WS_MAX_CONNECTIONS allows")
+        if self._stopping:
+            reasons.append("stopping")
+        return reasons
+
+    def _nats_source(self, feed: Feed) -> Sequence[Source]:
+        settings = self._settings
+        return [
+            NatsSource(
+                feed,
+                settings.nats_url,
+                settings.nats_subjects,
+                credentials=settings.nats_creds,
+                user=settings.nats_user,
+                password=settings.nats_password,
+                token=settings.nats_token,
+            )
+        ]
+
+
+def _listen(host: str, port: int, setting: str) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(LISTEN_BACKLOG)
+        listening.setblocking(False)
+    except OSError as error:
+        listening.close()
+        raise OSError(
+            error.errno,
+            f"cannot listen on {host}:{port} ({setting}): {error.strerror}",
+        ) from error
+    return listening
+
+
+async def run(settings: Settings) -> int:
+    """Run a gateway until SIGTERM or SIGINT; returns the exit status."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    gateway = Gateway(settings)
+    await gateway.start()
+    await stop.wait()
+    await gateway.stop()
+    return 0

@@ -1,0 +1,90 @@
+"""When to flush: at the end of the tick, or of the window, and in slices that leave the loop its turn."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from wsgate.core.fanout import Fanout
+
+SLICE_S = 0.004  # how long a flush may keep the loop from reading, accepting and answering NATS
+VISITS_LEAST = 64
+VISITS_MOST = 100_000
+VISITS_AT_FIRST = 800  # one costs about 5 µs of the kernel's time
+
+
+def now_ms() -> int:
+    """Milliseconds of the monotonic clock: the only time the core ever sees."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class Flushing:
+    """Runs the core's flushes on the loop; ``after`` is called when a slice is done.
+
+    Publications wait for the end of the tick, or, with a window, until the last flush began at
+    least ``window_s`` ago: quiet clients wait for nothing, busy ones get one write a window.
+    Replies always leave at the end of the tick.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        core: Fanout,
+        window_s: float,
+        after: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._core = core
+        self._window_s = window_s
+        self._after = after
+        self._visits = VISITS_AT_FIRST
+        self._next_s = 0.0  # no flush of publications begins before
+        self._publications: asyncio.Handle | None = None
+        self._replies: asyncio.Handle | None = None
+        self.slices = 0
+
+    def publications_wait(self) -> None:
+        """There is something for ``Fanout.flush`` to do."""
+        if self._publications is None:
+            delay_s = self._next_s - self._loop.time() if self._window_s else 0.0
+            if delay_s > 0:
+                self._publications = self._loop.call_later(delay_s, self._begin)
+            else:
+                self._publications = self._loop.call_soon(self._begin)
+
+    def replies_wait(self) -> None:
+        """Somebody is owed a reply."""
+        if self._replies is None:
+            self._replies = self._loop.call_soon(self._flush_replies)
+
+    def stop(self) -> None:
+        """Flush no more."""
+        for handle in (self._publications, self._replies):
+            if handle is not None:
+                handle.cancel()
+
+    def _begin(self) -> None:
+        self._next_s = self._loop.time() + self._window_s
+        self._slice()
+
+    def _slice(self) -> None:
+        began = time.perf_counter()
+        unfinished = self._core.flush(now_ms(), self._visits)
+        self._adapt(time.perf_counter() - began, unfinished)
+        self._publications = self._loop.call_soon(self._slice) if unfinished else None
+        self._after()
+        if self._core.owes_publications:
+            self.publications_wait()
+
+    def _flush_replies(self) -> None:
+        unfinished = self._core.delivery.flush_urgent(self._visits)
+        self._replies = self._loop.call_soon(self._flush_replies) if unfinished else None
+        self._after()
+
+    def _adapt(self, took_s: float, unfinished: bool) -> None:
+        """Let the next slice take about SLICE_S: what a visit costs depends on the machine and load."""
+        self.slices += 1
+        if unfinished and took_s > 0:
+            wanted = int(self._visits * min(2.0, max(0.5, SLICE_S / took_s)))
+            self._visits = min(VISITS_MOST, max(VISITS_LEAST, wanted))

@@ -1,0 +1,372 @@
+"""The hub: commands and publications in, changes to the core out.
+
+Brings together the sessions of all connections, the rules, and the core. Owns no socket: the edge
+tells it what happens to a connection, sources what is published. Everything runs in the thread of
+one event loop, and nothing in it awaits: it calls back through ``call_soon`` and one heartbeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol
+
+import orjson
+import structlog
+
+from wsgate import protocol
+from wsgate.core.fanout import Fanout
+from wsgate.core.frame import Frame
+from wsgate.core.roster import ALIVE_TIMER, CLOSE_TIMER, TooManyChannels, TooManyRates
+from wsgate.core.sink import Sink
+from wsgate.flush import Flushing, now_ms
+from wsgate.limits import Limits
+from wsgate.protocol import CloseCode, ErrorCode, ProtocolError, Subscribe, Unsubscribe
+from wsgate.rules import Rules
+from wsgate.session import Session, admit
+from wsgate.throttle import Throttle
+
+log = structlog.get_logger("wsgate.hub")
+
+HEARTBEAT_S = 0.02
+COMPLAINT_INTERVAL_S = 10.0
+NO_STATUS = 1005  # what the edge reports for a CLOSE without a code; never sent (RFC 6455 7.4.1)
+PING = Frame.ping()
+
+
+class Connection(Protocol):
+    """What the hub needs of a connection; ``wsgate.edge.listener.Connection`` is one."""
+
+    handle: int
+    session: Session
+    end_reason: str | None
+    heard: bool
+    pinged: bool
+    close_sent: bool
+    close_was_received: bool
+
+    @property
+    def peer(self) -> str: ...
+    def close_transport(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Hub:
+    """One worker's hub. ``sink`` is where the core's bytes go."""
+
+    def __init__(
+        self, sink: Sink, rules: Rules, limits: Limits, *, flush_window_s: float = 0.0
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._rules = rules
+        self._limits = limits
+        self._connections: dict[int, Connection] = {}
+        self.epoch = secrets.token_hex(4)
+        self.core = Fanout(
+            sink,
+            [(rule.type, rule.kind.value, rule.overflow.value) for rule in rules],
+            self._gap_message,
+            channels_max=limits.channels_max,
+            events_bytes_max=limits.events_bytes_max,
+            events_count_max=limits.events_count_max,
+            control_bytes_max=limits.control_bytes_max,
+            now_ms=now_ms(),
+        )
+        self._flushing = Flushing(self._loop, self.core, flush_window_s, self._end_doomed)
+        self._feeds_stale: set[str] = set()
+        self._complaints = Throttle(COMPLAINT_INTERVAL_S)
+        self._verbose = log.is_enabled_for(logging.DEBUG)  # else no argument of a line is made
+        self._emptied: asyncio.Event | None = None
+        self._heart = self._loop.call_later(HEARTBEAT_S, self._beat)
+        self.opened_total = 0
+        self.refused: Counter[str] = Counter()
+        self.closed_by_reason: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        """How many connections there are."""
+        return len(self._connections)
+
+    # ------------------------------------------------------------------ publications, from sources
+
+    def publish(self, subject: str, payload: bytes) -> bool:
+        """Publish JSON on the channel named like the subject; False if it was refused and counted."""
+        channel = self.core.find_channel(subject)
+        if channel is None:
+            channel = self._open_channel(subject)
+            if channel is None:
+                return False
+        if len(payload) > self._limits.payload_bytes_max:
+            return self._refuse("too_large", subject, size=len(payload))
+        try:
+            orjson.loads(payload)
+        except orjson.JSONDecodeError as error:
+            return self._refuse("not_json", subject, error=str(error))
+        if self.core.publish(channel, payload):
+            self._flushing.publications_wait()
+        return True
+
+    def _open_channel(self, subject: str) -> int | None:
+        if not protocol.is_channel(subject):
+            self._refuse("bad_subject", subject)
+            return None
+        rule = self._rules.index(subject)
+        if rule is None:
+            self._refuse("no_rule", subject)
+            return None
+        try:
+            return self.core.open_channel(subject, rule)
+        except TooManyChannels:
+            self._refuse("too_many_channels", subject)
+            return None
+
+    def _refuse(self, reason: str, subject: str, **details: object) -> bool:
+        self.refused[reason] += 1
+        if self._complaints.admit(reason) is not None:
+            total = self.refused[reason]
+            log.warning(
+                "publication refused", reason=reason, subject=subject[:256], total=total, **details
+            )
+        return False
+
+    # -------------------------------------------------------------------------------- feed states
+
+    def feed_stale(self, source: str) -> None:
+        """A source lost its origin: what clients see may be old from now on."""
+        if not self._feeds_stale:
+            self._tell_all(protocol.encode_feed("stale"))
+        self._feeds_stale.add(source)
+
+    def feed_live(self, source: str, missed: Sequence[str]) -> None:
+        """A source receives everything again; ``missed``: subjects that may have holes."""
+        was_stale = source in self._feeds_stale
+        self._feeds_stale.discard(source)
+        if was_stale and not self._feeds_stale:
+            self._tell_all(protocol.encode_feed("live"))
+        if missed:
+            self.feed_gap(source, missed)
+
+    def feed_gap(self, source: str, missed: Sequence[str]) -> None:
+        """Publications on these subjects may be missing: every connection is told, in its place."""
+        frame = Frame.text(protocol.encode_gap(list(missed)))
+        self.core.delivery.announce_gap(frame, (1 << len(self._rules)) - 1)
+        self._flushing.publications_wait()
+
+    def _tell_all(self, message: bytes) -> None:
+        self.core.delivery.tell_all(Frame.feed(message))
+        self._end_doomed()
+        self._flushing.publications_wait()
+
+    def _gap_message(self, mask: int) -> bytes:
+        """The gap that names every rule whose bit is set."""
+        return protocol.encode_gap(
+            [rule.subject for place, rule in enumerate(self._rules) if mask >> place & 1]
+        )
+
+    # ---------------------------------------------------------------- connections, from the edge
+
+    def opened(self, connection: Connection) -> None:
+        connection.handle = self.core.open()
+        connection.session = Session()
+        self._connections[connection.handle] = connection
+        self.opened_total += 1
+        # Spread by slot, so that a crowd that came together is not pinged together for ever.
+        interval_ms = int(self._limits.ping_interval_s * 1000)
+        spread_ms = (connection.handle & 0xFFFFFFFF) * 7919 % interval_ms
+        self.core.schedule(connection.handle, ALIVE_TIMER, now_ms() + interval_ms + spread_ms)
+        if self._feeds_stale:
+            self._reply(connection, protocol.encode_feed("stale"))
+        if self._verbose:
+            log.debug("connected", connection=connection.handle, peer=connection.peer)
+
+    def received(self, connection: Connection, message: bytes) -> None:
+        try:
+            command = connection.session.handle(message)
+            if isinstance(command, Subscribe):
+                self._subscribe(connection, command)
+            elif isinstance(command, Unsubscribe):
+                self._unsubscribe(connection, command)
+            else:
+                self._reply(connection, protocol.encode_pong(command.id))
+        except ProtocolError as error:
+            self._reply(connection, protocol.encode_error(error))
+            if error.close is not None:
+                self._end(connection, error.close, flush_owed=True)
+
+    def pinged(self, connection: Connection, payload: bytes) -> None:
+        self.core.delivery.reply(connection.handle, Frame.pong(payload))
+        self._flushing.replies_wait()
+
+    def paused(self, connection: Connection) -> None:
+        self.core.delivery.block(connection.handle)
+
+    def resumed(self, connection: Connection) -> None:
+        self.core.delivery.resume(connection.handle)
+        if self.core.delivery.urgent_count:
+            self._flushing.replies_wait()
+        if self.core.owes_publications:
+            self._flushing.publications_wait()
+
+    def close_received(self, connection: Connection, code: int) -> None:
+        """The client begins the closing handshake, or answers ours."""
+        self._note_end(connection, "client")
+        connection.close_was_received = True
+        if connection.close_sent:
+            connection.close_transport()
+            return
+        answer = Frame.close(None if code == NO_STATUS else code)
+        self.core.delivery.end(connection.handle, answer, False)
+        self._await_close(connection)
+
+    def failed(self, connection: Connection, code: int, reason: str, close_sent: bool) -> None:
+        """The client broke the WebSocket protocol; if `close_sent` it was told already."""
+        self._note_end(connection, f"failed_{code}")
+        if self._verbose:
+            log.debug("client failed", connection=connection.handle, code=code, reason=reason)
+        if close_sent:
+            self.core.delivery.mute(connection.handle)
+        else:
+            self.core.delivery.end(connection.handle, Frame.close(code, reason), False)
+        self._await_close(connection)
+
+    def lost(self, connection: Connection) -> None:
+        """The socket is closed."""
+        self._note_end(connection, "lost")
+        self.closed_by_reason[connection.end_reason or "lost"] += 1
+        self.core.release(connection.handle)
+        del self._connections[connection.handle]
+        if self._verbose:
+            log.debug("disconnected", connection=connection.handle, reason=connection.end_reason)
+        if self._emptied is not None and not self._connections:
+            self._emptied.set()
+
+    # ----------------------------------------------------------------------------------- commands
+
+    def _subscribe(self, connection: Connection, command: Subscribe) -> None:
+        core, handle = self.core, connection.handle
+        channels, errors = admit(
+            command,
+            self._rules,
+            core.subscription_count(handle),
+            lambda name: core.is_subscribed(handle, name),
+            self._limits.subscriptions_max,
+        )
+        interval_ms = max(1, round(1000 / command.max_rate)) if command.max_rate else 0
+        subscribed: dict[str, protocol.Position] = {}
+        try:
+            for name in channels:
+                try:
+                    subscribed[name] = self._subscribe_one(handle, name, interval_ms)
+                except TooManyChannels:
+                    errors[name] = ErrorCode.TOO_MANY_CHANNELS
+        except TooManyRates:
+            # One rate for the whole command: it fails on the first channel or not at all.
+            raise ProtocolError(ErrorCode.TOO_MANY_RATES, reply_to=command.id) from None
+        self._reply(connection, protocol.encode_subscribed(subscribed, errors, command.id))
+
+    def _subscribe_one(self, handle: int, name: str, interval_ms: int) -> protocol.Position:
+        if protocol.is_pattern(name):
+            self.core.subscribe_pattern(handle, name, interval_ms)
+            return {}
+        rule = self._rules.index(name)
+        assert rule is not None, "admitted without a rule"
+        return {"epoch": self.epoch, "seq": self.core.subscribe(handle, name, rule, interval_ms)}
+
+    def _unsubscribe(self, connection: Connection, command: Unsubscribe) -> None:
+        for name in command.channels:
+            self.core.unsubscribe(connection.handle, name)
+        self._reply(connection, protocol.encode_unsubscribed(command.channels, command.id))
+
+    def _reply(self, connection: Connection, message: bytes) -> None:
+        self.core.delivery.reply(connection.handle, Frame.text(message))
+        self._flushing.replies_wait()
+
+    # ------------------------------------------------------------------------------------ endings
+
+    def _end(self, connection: Connection, code: CloseCode, *, flush_owed: bool) -> None:
+        """Close with a code of ours; the client has a while to answer."""
+        self._note_end(connection, code.reason)
+        self.core.delivery.end(connection.handle, Frame.close(code, code.reason), flush_owed)
+        self._await_close(connection)
+
+    def _note_end(self, connection: Connection, reason: str) -> None:
+        """The first reason is why a connection ended; what follows is consequence."""
+        if connection.end_reason is None:
+            connection.end_reason = reason
+
+    def _await_close(self, connection: Connection) -> None:
+        due_ms = now_ms() + int(self._limits.close_timeout_s * 1000)
+        self.core.schedule(connection.handle, CLOSE_TIMER, due_ms)
+        self._flushing.replies_wait()
+
+    def _end_doomed(self) -> None:
+        """End the connections that the core gave up, or that have had their CLOSE."""
+        for handle, reason in self.core.delivery.take_doomed():
+            connection = self._connections.get(handle)
+            if connection is None:
+                continue
+            if reason == "slow_consumer":
+                self.core.delivery.pardon(handle)
+                self._end(connection, CloseCode.SLOW_CONSUMER, flush_owed=False)
+            elif reason == "broken":
+                self._note_end(connection, "broken")
+                connection.abort()
+            else:  # CLOSE is out; the client's answer, or CLOSE_TIMER, comes next
+                connection.close_sent = True
+                if connection.close_was_received:
+                    connection.close_transport()
+
+    # --------------------------------------------------------------------------------------- time
+
+    def _beat(self) -> None:
+        self._heart = self._loop.call_later(HEARTBEAT_S, self._beat)
+        for handle, timer in self.core.tick(now_ms()):
+            connection = self._connections[handle]
+            if timer == CLOSE_TIMER:
+                connection.abort()
+            else:
+                self._see_whether_alive(connection)
+        if self.core.owes_publications:
+            self._flushing.publications_wait()
+
+    def _see_whether_alive(self, connection: Connection) -> None:
+        """Once an interval: ping who was silent, and cut off who did not answer the last ping.
+
+        A blocked connection is spared: it may be slow, and TCP finds out by itself if it is dead.
+        """
+        delivery, handle = self.core.delivery, connection.handle
+        due_ms = now_ms() + int(self._limits.ping_interval_s * 1000)
+        if not connection.heard and connection.pinged and not delivery.is_blocked(handle):
+            self._note_end(connection, "ping_timeout")
+            connection.abort()
+            return
+        connection.pinged = not connection.heard
+        if not connection.heard:
+            delivery.reply(handle, PING)
+            self._flushing.replies_wait()
+        connection.heard = False
+        self.core.schedule(handle, ALIVE_TIMER, due_ms)
+
+    async def close_all(self) -> None:
+        """Close every connection with 1012, what is owed first; returns when all are gone.
+
+        Those that do not answer within the shutdown timeout are cut off.
+        """
+        self._emptied = asyncio.Event()
+        for connection in list(self._connections.values()):
+            self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
+        if self._connections:
+            try:
+                async with asyncio.timeout(self._limits.shutdown_timeout_s):
+                    await self._emptied.wait()
+            except TimeoutError:
+                for connection in list(self._connections.values()):
+                    connection.abort()
+                await self._emptied.wait()
+
+    def stop(self) -> None:
+        """End the heartbeat and the flushes."""
+        self._heart.cancel()
+        self._flushing.stop()

@@ -1,0 +1,105 @@
+"""HTTP on the clients' port: who is upgraded, who is refused, and two health paths.
+
+A browser sees nothing of a refused upgrade but 1006, so only what is no WebSocket request at all,
+or one too many, is refused here; all else is told inside the connection.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from http import HTTPStatus
+
+import orjson
+from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
+
+from wsgate.edge.listener import Connection
+from wsgate.edge.sink import SocketSink
+from wsgate.hub import Hub
+from wsgate.limits import Limits
+from wsgate.protocol import COMMAND_BYTES_MAX, select_subprotocol
+
+RETRY_AFTER_S = "5"
+
+
+class Upgrade:
+    """Answers each HTTP request with a new connection of the hub, or a refusal.
+
+    ``not_ready()`` gives the reasons why this gateway wants no new clients, for ``/readyz``: it keeps
+    accepting them all the same, since when NATS is away every gateway is unready at once.
+    """
+
+    def __init__(
+        self, hub: Hub, sink: SocketSink, limits: Limits, not_ready: Callable[[], list[str]]
+    ) -> None:
+        self._hub = hub
+        self._sink = sink
+        self._limits = limits
+        self._not_ready = not_ready
+        self.refused: Counter[str] = Counter()
+
+    def __call__(self, request: WSUpgradeRequest) -> Connection | WSUpgradeResponseWithListener:
+        headers = request.headers
+        if "Upgrade" not in headers:
+            return self._plain(request.path.partition(b"?")[0])
+        if len(self._hub) >= self._limits.connections_max:
+            return self._refuse(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "capacity",
+                b"this gateway has as many connections as it may\n",
+                {"Retry-After": RETRY_AFTER_S},
+            )
+        _accept_upgrade_in_list(request)
+        connection = Connection(
+            self._hub,
+            self._sink,
+            message_bytes_max=COMMAND_BYTES_MAX,
+            fragments_max=self._limits.fragments_max,
+        )
+        offer = headers.get("Sec-WebSocket-Protocol")
+        selected = select_subprotocol(offer) if offer else None
+        if selected is None:
+            return connection
+        return WSUpgradeResponseWithListener(
+            WSUpgradeResponse.create_101_response({"Sec-WebSocket-Protocol": selected}), connection
+        )
+
+    def _plain(self, path: bytes) -> WSUpgradeResponseWithListener:
+        """A request that is no upgrade: a health check, or somebody lost."""
+        if path == b"/healthz":
+            return _answer(HTTPStatus.OK, b"ok\n")
+        if path == b"/readyz":
+            reasons = self._not_ready()
+            if not reasons:
+                return _answer(HTTPStatus.OK, b"ready\n")
+            return _answer(HTTPStatus.SERVICE_UNAVAILABLE, orjson.dumps({"not_ready": reasons}))
+        return self._refuse(
+            HTTPStatus.UPGRADE_REQUIRED,
+            "not_a_websocket",
+            b"this is a WebSocket endpoint: connect with ws://, at any path\n",
+            {"Upgrade": "websocket"},
+        )
+
+    def _refuse(
+        self, status: HTTPStatus, reason: str, body: bytes, headers: dict[str, str]
+    ) -> WSUpgradeResponseWithListener:
+        self.refused[reason] += 1
+        return _answer(status, body, headers)
+
+
+def _answer(
+    status: HTTPStatus, body: bytes, headers: dict[str, str] | None = None
+) -> WSUpgradeResponseWithListener:
+    if status < 400:
+        response = WSUpgradeResponse.create_ok_response(body, headers)
+    else:
+        response = WSUpgradeResponse.create_error_response(status, body, headers)
+    return WSUpgradeResponseWithListener(response, None)
+
+
+def _accept_upgrade_in_list(request: WSUpgradeRequest) -> None:
+    """Let ``Connection: keep-alive, Upgrade`` pass, which RFC 6455 allows and picows does not."""
+    lines = request.headers.getall("Connection", [])
+    tokens = [token.strip().lower() for line in lines for token in line.split(",")]
+    if "upgrade" in tokens:
+        request.headers["Connection"] = "upgrade"
