@@ -1,0 +1,1 @@
+"""Tools beside the gateway. `wsgate serve` never imports this package."""
