@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 PR_SET_PDEATHSIG = 1
+AUTOGROUP = Path("/proc/self/autogroup")
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -47,6 +48,9 @@ class Child:
             os.sched_setaffinity(0, {core})
             if nice:
                 os.setpriority(os.PRIO_PROCESS, 0, nice)
+                # Where the kernel groups processes by session, only the group's own counts.
+                if AUTOGROUP.exists():
+                    AUTOGROUP.write_text(str(nice))
 
         with log.open("ab") as output:
             self.process = subprocess.Popen(
