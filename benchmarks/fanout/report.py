@@ -16,6 +16,7 @@ MEANING = {
     "cpu_us_per_delivery": "µs of the server's CPU, from NATS to the client's socket",
     "user_us_per_delivery": "of that in user mode: the server's own doing, steady from run to run",
     "deliveries_per_s": "publications that reached a client, all clients together",
+    "behind_share": "of the deliveries due in the time measured, how many came only after it",
     "bytes_per_delivery": "bytes of a WebSocket message's payload",
     "cpu_us_per_handshake": "µs of the server's CPU: accept, upgrade, subscribe, last values",
     "user_us_per_handshake": "of that in user mode",
@@ -41,6 +42,7 @@ MEANING = {
 
 FAULTS = ("lost", "reordered", "damaged", "disconnected")
 TRUSTED_UP_TO = {
+    "behind_share": 0.05,
     "client_busy_share": 0.9,
     "publisher_late_max_ms": 250.0,
     "disturbance_share": 0.05,

@@ -92,6 +92,7 @@ SCENARIOS = (
         targets=(
             Target("cpu_us_per_delivery", 0.75),
             Target("latency_p99_ms", 300),
+            Target("behind_share", 0.01),
             Target("lost", 0),
             Target("reordered", 0),
         ),
@@ -120,11 +121,12 @@ SCENARIOS = (
 
 
 def shortened(scenario: Scenario) -> Scenario:
-    """For CI: proves that everything works; its figures say little."""
+    """For CI: proves that everything works; its figures say too little to be held to targets."""
     return replace(
         scenario,
         connections=300,
         seconds=3.0 if scenario.kind is Kind.STREAM else 2.0,
         warmup_s=0.5,
         connect_rate=min(scenario.connect_rate, 500.0),
+        targets=(),
     )

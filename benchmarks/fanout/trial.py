@@ -211,9 +211,12 @@ def stream(bench: Bench, scenario: Scenario, name: str, nats_port: int) -> Figur
         deliveries = last["deliveries"] - first["deliveries"]
         if not deliveries:
             raise Failure(f"{name}: nothing was delivered")
+        delivered_per_s = deliveries / (after.at_s - before.at_s)
+        due_per_s = scenario.rate * scenario.connections * scenario.each
         return {
             **_cost(before, after, deliveries, "delivery"),
-            "deliveries_per_s": deliveries / (after.at_s - before.at_s),
+            "deliveries_per_s": delivered_per_s,
+            "behind_share": max(0.0, 1 - delivered_per_s / due_per_s),
             "bytes_per_delivery": (last["bytes"] - first["bytes"]) / deliveries,
             "latency_p50_ms": quantile(last["latency_us"], 0.5) / 1000,
             "latency_p99_ms": quantile(last["latency_us"], 0.99) / 1000,
