@@ -1,6 +1,6 @@
 """Builds the compiled half of wsgate.
 
-``ext/`` mirrors the import path and is the Cython include root. Three profiles:
+``ext/`` mirrors the import path and is the Cython include root. Two profiles:
 
 * release (default);
 * ``WSGATE_DEBUG=1``: bounds checks, C assertions and live-object counters (``make debug``).
@@ -57,4 +57,5 @@ setup(
         compiler_directives=DIRECTIVES,
         nthreads=os.cpu_count() or 1,
     ),
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
 )

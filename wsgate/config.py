@@ -1,0 +1,307 @@
+"""Settings: from the environment, checked whole before anything starts.
+
+Each setting is a field of :class:`Settings`; its name in capitals is the environment variable.
+:func:`load` reports *every* wrong value at once, with what is allowed, and never shows a secret.
+``docs/configuration.md`` is the page for users; a test keeps its table equal to the fields.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from orjson import JSONDecodeError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core.core_schema import ValidationInfo
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from wsgate.limits import Limits
+from wsgate.protocol import is_channel_or_pattern
+from wsgate.rules import DEFAULT_RULES, Rules, overlaps
+
+CONNECTIONS_MAX: Final = 1_000_000
+FLUSH_WINDOW_MS_MAX: Final = 10_000
+MASK: Final = "***"
+OUR_PREFIXES: Final = ("WS_", "NATS_")
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["json", "text"]
+
+
+class Allowed(NamedTuple):
+    """What a setting may be, in words."""
+
+    text: str
+
+
+class ConfigError(Exception):
+    """Settings are wrong; ``problems`` has one line for each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+def _server_url(text: str) -> str:
+    # From None, and without the text: a URL may hold a password.
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("nats", "tls") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("not all in it are such URLs")
+    return text
+
+
+def _subjects(subjects: Sequence[str]) -> tuple[str, ...]:
+    for place, subject in enumerate(subjects):
+        if not is_channel_or_pattern(subject):
+            raise ValueError(f"{subject!r} is not a NATS subject")
+        for earlier in subjects[:place]:
+            if overlaps(earlier, subject):
+                # NATS would deliver what both match twice.
+                raise ValueError(f"{earlier!r} and {subject!r} overlap")
+    return tuple(subjects)
+
+
+def _servers(urls: Sequence[str]) -> tuple[str, ...]:
+    return tuple(_server_url(url) for url in urls)
+
+
+def _listed(check: Callable[[Sequence[str]], tuple[str, ...]]) -> BeforeValidator:
+    """A list as the environment writes it, "a,b", or as Python does."""
+
+    def parse(value: object) -> object:
+        if isinstance(value, str):
+            value = [item.strip() for item in value.split(",") if item.strip()]
+            if not value:
+                raise ValueError("the list is empty")
+        if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+            raise ValueError("it is no list of strings")
+        return check(value)
+
+    return BeforeValidator(parse)
+
+
+def _rules(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return Rules.from_json(value)
+    except JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error}") from None
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _readable(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError("there is no such file")
+    if not os.access(path, os.R_OK):
+        raise ValueError("the file cannot be read")
+    return path
+
+
+_PORT: Final = Allowed("a port, 0 to 65535 (0 takes any free one)")
+
+
+class Settings(BaseSettings):
+    """Keyword arguments go before environment variables, those before the defaults."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        arbitrary_types_allowed=True,
+        # As compose files and unit files write it: WS_PORT= means "not set".
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+    )
+
+    ws_host: Annotated[
+        str, Field(pattern=r"^[^\s/]+$"), Allowed("an address or host name to listen on")
+    ] = Field(default="0.0.0.0", description="Address that both ports listen on")
+    ws_port: Annotated[int, Field(ge=0, le=65535), _PORT] = Field(
+        default=3002, description="Port for WebSocket clients"
+    )
+    ws_admin_port: Annotated[
+        int,
+        Field(ge=0, le=65535),
+        Allowed(f"{_PORT.text}, not WS_PORT's"),
+    ] = Field(default=3003, description="Port for health and metrics; not for the public")
+    ws_max_connections: Annotated[
+        int,
+        Field(ge=1, le=CONNECTIONS_MAX),
+        Allowed(f"a whole number, 1 to {CONNECTIONS_MAX}"),
+    ] = Field(default=10_000, description="Clients past this number are refused with 503")
+    ws_auth: Annotated[Literal["none"], BeforeValidator(_lower), Allowed("none")] = Field(
+        default="none",
+        description="Who may connect and subscribe; none: anybody, to all that rules allow",
+    )
+    ws_flush_window_ms: Annotated[
+        int,
+        Field(ge=0, le=FLUSH_WINDOW_MS_MAX),
+        Allowed(f"a whole number of milliseconds, 0 to {FLUSH_WINDOW_MS_MAX}"),
+    ] = Field(default=0, description="How long publications are gathered before they are written")
+    ws_rules: Annotated[
+        Rules,
+        NoDecode,
+        BeforeValidator(_rules),
+        Allowed("a JSON array of objects with subject, type, kind and, if wanted, overflow"),
+    ] = Field(
+        default=DEFAULT_RULES,
+        description="Which channels there are, and how each is treated",
+        repr=False,
+    )
+    nats_url: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        _listed(_servers),
+        Allowed("a comma list of nats://host:port or tls://host:port"),
+    ] = Field(
+        default=("nats://127.0.0.1:4222",),
+        description="NATS servers; any one of them will do",
+        repr=False,
+    )
+    nats_subjects: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        _listed(_subjects),
+        Allowed("a comma list of NATS subjects, no two of which overlap"),
+    ] = Field(
+        default=("token.*.update", "token.*.comment", "global.>"),
+        description="What to ask NATS for",
+    )
+    nats_creds: Annotated[
+        Path | None, Allowed("a file that can be read, without NATS_USER and NATS_TOKEN")
+    ] = Field(default=None, description="Credentials file for NATS (JWT and seed)")
+    nats_user: Annotated[str | None, Allowed("text, without NATS_CREDS and NATS_TOKEN")] = Field(
+        default=None, description="User name for NATS"
+    )
+    nats_password: Annotated[SecretStr | None, Allowed("text, with NATS_USER")] = Field(
+        default=None, description="Password for NATS"
+    )
+    nats_token: Annotated[SecretStr | None, Allowed("text, without NATS_CREDS and NATS_USER")] = (
+        Field(None, description="Token for NATS")
+    )
+    log_level: Annotated[
+        LogLevel, BeforeValidator(_lower), Allowed("debug, info, warning or error")
+    ] = Field(default="info", description="Least level that is logged")
+    log_format: Annotated[LogFormat, BeforeValidator(_lower), Allowed("json or text")] = Field(
+        default="json", description="One JSON object a line, or text for people"
+    )
+
+    # A validator sees the valid ones among the fields above its own, so these find a wrong
+    # combination even when other fields are wrong as well.
+
+    @field_validator("ws_admin_port")
+    @classmethod
+    def _own_port(cls, port: int, info: ValidationInfo) -> int:
+        if port and port == info.data.get("ws_port"):
+            raise ValueError("it is WS_PORT's")
+        return port
+
+    @field_validator("nats_creds")
+    @classmethod
+    def _creds_readable(cls, path: Path | None) -> Path | None:
+        return path and _readable(path)
+
+    @field_validator("nats_user", "nats_token")
+    @classmethod
+    def _one_login(cls, value: Any, info: ValidationInfo) -> Any:
+        others = [name for name in ("nats_creds", "nats_user") if info.data.get(name) is not None]
+        if value is not None and others:
+            raise ValueError(f"{others[0].upper()} is set as well")
+        return value
+
+    @field_validator("nats_password")
+    @classmethod
+    def _password_of_a_user(cls, value: SecretStr | None, info: ValidationInfo) -> Any:
+        if value is not None and "nats_user" in info.data and info.data["nats_user"] is None:
+            raise ValueError("NATS_USER is not set")
+        return value
+
+    def limits(self) -> Limits:
+        return Limits(connections_max=self.ws_max_connections)
+
+    def subjects_without_rule(self) -> list[str]:
+        """What NATS is asked for in vain: no rule makes a channel of any of it."""
+        return [
+            subject
+            for subject in self.nats_subjects
+            if not any(overlaps(subject, rule.subject) for rule in self.ws_rules)
+        ]
+
+
+def load() -> Settings:
+    """The settings as the environment has them; ConfigError if any is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ConfigError(problems(error)) from None
+
+
+def problems(error: ValidationError) -> list[str]:
+    """What is wrong with settings, a line for each: name, value got, reason, what is allowed."""
+    return [_problem(detail["loc"], detail) for detail in error.errors(include_url=False)]
+
+
+def _problem(location: Sequence[int | str], detail: Mapping[str, Any]) -> str:
+    name = str(location[0]) if location else ""
+    field = Settings.model_fields.get(name)
+    if field is None:
+        return f"{name.upper()}: there is no such setting"
+    reason = f", but {detail['ctx']['error']}" if detail["type"] == "value_error" else ""
+    got = _shown(name, field, detail["input"])
+    return f"{name.upper()}: got {got}{reason}; allowed: {allowed(field)}"
+
+
+def allowed(field: FieldInfo) -> str:
+    """What this setting may be."""
+    texts = [one.text for one in field.metadata if isinstance(one, Allowed)]
+    assert texts, field
+    return texts[0]
+
+
+def _shown(name: str, field: FieldInfo, value: object) -> str:
+    if is_secret(field):
+        return MASK
+    if name == "nats_url":
+        return _without_login(value)
+    return repr(value)
+
+
+def is_secret(field: FieldInfo) -> bool:
+    return "SecretStr" in str(field.annotation)
+
+
+def _without_login(value: object) -> str:
+    """A list of URLs for showing: whatever may be a password is masked."""
+    text = value if isinstance(value, str) else ",".join(map(str, _iterate(value)))
+    if "@" in text:
+        return MASK
+    # "nats://user:secret" with the host forgotten: what should be a port is none.
+    return repr(re.sub(r":(?!//|\d+(?:[/,]|$))[^,]*", f":{MASK}", text))
+
+
+def _iterate(value: object) -> Iterator[object]:
+    if isinstance(value, list | tuple):
+        yield from value
+    else:
+        yield value
+
+
+def unknown(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str, str | None]]:
+    """Environment variables that look like settings and are none, each with what was meant."""
+    names = [name.upper() for name in Settings.model_fields]
+    for variable in environment:
+        if variable.upper().startswith(OUR_PREFIXES) and variable.upper() not in names:
+            meant = difflib.get_close_matches(variable.upper(), names, n=1)
+            yield variable, meant[0] if meant else None
