@@ -55,6 +55,7 @@ class Child:
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 command,
+                bufsize=0,
                 stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if talks else output,
                 stderr=output,
@@ -89,7 +90,6 @@ class Child:
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(f"{command}\n".encode())
-            self.process.stdin.flush()
         except BrokenPipeError:
             self.process.wait(5)
             self.check_alive()
@@ -120,15 +120,16 @@ class Child:
 
     def stop(self, timeout_s: float = 15) -> int:
         """Ends it in its own way first; returns its exit status."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         if self.process.poll() is None:
-            if self.talks:
-                assert self.process.stdin is not None
-                self.process.stdin.close()
-            else:
+            if not self.talks:
                 self.process.terminate()
             try:
                 self.process.wait(timeout_s)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         return self.process.returncode
