@@ -23,7 +23,7 @@ from websockets.typing import Subprotocol
 
 from wsgate.tools.demo.nats_server import find_nats_server
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 WSGATE = Path(sys.executable).parent / "wsgate"
 ANY_PORTS = ("--port", "0", "--admin-port", "0", "--page-port", "0")
 

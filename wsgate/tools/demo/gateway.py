@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-
-import aiohttp
-from yarl import URL
+from collections.abc import Sequence
 
 from wsgate.app import Gateway
 from wsgate.config import Settings
-from wsgate.sources import Feed
+from wsgate.sources import Feed, Source
 from wsgate.sources.local import LocalSource
 
 READY_TIMEOUT_S = 15.0
@@ -24,21 +22,20 @@ class DemoGateway:
     """A gateway fed by the NATS at `nats_url`, or else by `publish`."""
 
     def __init__(self, host: str, port: int, admin_port: int, nats_url: str | None) -> None:
-        settings = Settings(
+        self._local: LocalSource | None = None
+        # Constructed, not validated: that leaves out the environment, whose settings and
+        # credentials are meant for another gateway and another NATS.
+        settings = Settings.model_construct(
             ws_host=host,
             ws_port=port,
             ws_admin_port=admin_port,
-            nats_url=[nats_url] if nats_url else [],
-            log_level="warning",
-            log_format="text",
+            nats_url=(nats_url,) if nats_url else (),
         )
-        self._local: LocalSource | None = None
-        self._host = host
-        self._gateway = Gateway(settings, None if nats_url else self._local_source)
+        self._gateway = Gateway(settings, source_factory=None if nats_url else self._local_source)
 
     @property
     def port(self) -> int:
-        return int(self._gateway.port)
+        return self._gateway.port
 
     async def start(self) -> None:
         await self._gateway.start()
@@ -48,26 +45,17 @@ class DemoGateway:
 
     async def ready(self) -> None:
         """Return once everything published from now on reaches the hub."""
-        url = URL.build(scheme="http", host=self._host, port=self.port, path="/readyz")
         try:
-            async with asyncio.timeout(READY_TIMEOUT_S), aiohttp.ClientSession() as session:
-                while not await _is_ready(session, url):
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                while self._gateway.not_ready():
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
-            raise GatewayNotReadyError(f"{url} does not become ready") from None
+            raise GatewayNotReadyError("; ".join(self._gateway.not_ready())) from None
 
     def publish(self, subject: str, payload: bytes) -> bool:
         """Straight into the hub: for a demo without NATS."""
         return self._local is not None and self._local.publish(subject, payload)
 
-    def _local_source(self, feed: Feed) -> LocalSource:
+    def _local_source(self, feed: Feed) -> Sequence[Source]:
         self._local = LocalSource(feed)
-        return self._local
-
-
-async def _is_ready(session: aiohttp.ClientSession, url: URL) -> bool:
-    try:
-        async with session.get(url) as response:
-            return response.status == 200
-    except aiohttp.ClientError:
-        return False
+        return [self._local]

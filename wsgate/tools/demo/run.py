@@ -14,6 +14,7 @@ from typing import Any
 import uvloop
 from yarl import URL
 
+from wsgate import log
 from wsgate.tools.demo.backend import Backend, Publish
 from wsgate.tools.demo.examples import publish_examples, subscribe_example
 from wsgate.tools.demo.gateway import DemoGateway, GatewayNotReadyError
@@ -61,6 +62,7 @@ def run_demo(
     ``in_process`` does without a NATS server even if there is one.
     """
     options = Options(host, port, admin_port, page_port, rate, seed, in_process)
+    log.configure("warning", "text", sys.stderr.buffer)
     try:
         _check(options)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -82,8 +84,8 @@ async def _demo(options: Options) -> None:
         nats, remark = await _start_nats(options, stack)
         nats_url = nats.url if nats else None
         gateway = DemoGateway(options.host, options.port, options.admin_port, nats_url)
-        stack.push_async_callback(gateway.stop)
         await gateway.start()
+        stack.push_async_callback(gateway.stop)
         await gateway.ready()
         page = PageServer(
             options.host,

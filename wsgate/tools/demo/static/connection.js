@@ -26,6 +26,7 @@ export class Connection {
     this.onMessage = onMessage;
     this.attempt = 0;
     this.state = "";
+    this.subscribedSince = 0;
     addEventListener("online", () => this.state === "waiting" && this.open());
   }
 
@@ -33,6 +34,7 @@ export class Connection {
     clearTimeout(this.retry);
     this.change("connecting");
     const url = await this.locate();
+    this.feed = "live"; // until told otherwise
     const socket = (this.socket = new WebSocket(url, "wsgate.v1"));
     socket.onopen = () => this.send({ type: "subscribe", channels: this.channels });
     socket.onmessage = ({ data }) => this.receive(data);
@@ -53,12 +55,9 @@ export class Connection {
   receive(text) {
     this.heard = performance.now();
     const message = JSON.parse(text);
-    if (message.type === "subscribed") {
-      this.liveSince = this.heard;
-      this.change("live");
-    } else if (message.type === "feed") {
-      this.change(message.state === "live" ? "live" : "stale");
-    }
+    if (message.type === "subscribed") this.subscribedSince = this.heard;
+    if (message.type === "feed") this.feed = message.state; // may come before `subscribed`
+    if (this.subscribedSince) this.change(this.feed);
     this.onMessage(message, text);
   }
 
@@ -78,8 +77,8 @@ export class Connection {
 
   closed(code, reason) {
     clearInterval(this.watchdog);
-    const wasHealthy = this.liveSince && performance.now() - this.liveSince > HEALTHY_AFTER_MS;
-    this.liveSince = 0;
+    const wasHealthy = this.subscribedSince && performance.now() - this.subscribedSince > HEALTHY_AFTER_MS;
+    this.subscribedSince = 0;
     if (isFinal(code)) {
       this.change("refused", { code, reason });
       return;
