@@ -1,0 +1,102 @@
+"""HTTP for operators, on a port of its own: health, readiness, metrics."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib.metadata import version
+
+import orjson
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+SHUTDOWN_TIMEOUT_S = 1.0
+NO_STORE = {"Cache-Control": "no-store"}
+INDEX = """\
+wsgate {version}
+
+  /healthz  200 while the process works; anything else: restart it
+  /readyz   200 when new clients are welcome, else 503 and the reasons
+  /metrics  for Prometheus
+"""
+
+
+class Admin:
+    """Serves on ``host`` and ``port`` from :meth:`start` to :meth:`stop`.
+
+    ``ready`` gives the reasons why no new clients should be sent here: none if they are welcome.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        ready: Callable[[], list[str]],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._reasons = ready
+        self._registry = registry
+        application = web.Application()
+        application.router.add_get("/", self._index)
+        application.router.add_get("/healthz", self._healthz)
+        application.router.add_get("/readyz", self._readyz)
+        application.router.add_get("/metrics", self._metrics)
+        # No access log: a scrape every few seconds is no news.
+        self._runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S
+        )
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, also when it was told to take any free one."""
+        return self._port
+
+    async def start(self) -> None:
+        """Listen; OSError, naming the setting, if the port cannot be had."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            place = f"{self._host}:{self._port} (WS_ADMIN_PORT)"
+            raise OSError(error.errno, f"cannot listen on {place}: {_why(error)}") from error
+        self._port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop listening; a scrape that is under way gets a moment."""
+        await self._runner.cleanup()
+
+    async def _index(self, request: web.Request) -> web.Response:
+        return web.Response(text=INDEX.format(version=version("wsgate")))
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        # That this runs is the proof: it is the loop that serves clients.
+        return web.Response(text="ok\n", headers=NO_STORE)
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        reasons = self._reasons()
+        if not reasons:
+            return web.Response(text="ready\n", headers=NO_STORE)
+        return web.Response(
+            status=503,
+            body=orjson.dumps({"not_ready": reasons}),
+            content_type="application/json",
+            headers=NO_STORE,
+        )
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(
+            body=encode(self._registry), headers={"Content-Type": content_type, **NO_STORE}
+        )
+
+
+def _why(error: OSError) -> str:
+    """The system's own words: a loop puts the address into its, which is said already."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)

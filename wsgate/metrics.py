@@ -1,0 +1,246 @@
+"""Prometheus metrics, read at scrape time from counters that are kept anyway.
+
+Nothing on the hot path knows of this module: a scrape costs one pass over the connections, and
+what is not scraped costs nothing. ``docs/operations.md`` explains every metric; a test keeps it
+complete.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from typing import Final, NamedTuple, Protocol
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from wsgate.hub import Hub
+from wsgate.sources import Source
+
+
+class Refuses(Protocol):
+    """The upgrade, as far as it is counted here."""
+
+    @property
+    def refused(self) -> Mapping[str, int]: ...
+
+
+class Accepts(Protocol):
+    """The acceptor, as far as it is counted here."""
+
+    @property
+    def accepted(self) -> int: ...
+    @property
+    def exhausted(self) -> int: ...
+
+
+class Observed(Protocol):
+    """What a scrape reads; ``wsgate.app.Gateway`` is one."""
+
+    @property
+    def hub(self) -> Hub: ...
+    @property
+    def upgrade(self) -> Refuses: ...
+    @property
+    def acceptor(self) -> Accepts: ...
+    @property
+    def sources(self) -> Sequence[Source]: ...
+
+
+class Named(NamedTuple):
+    name: str
+    help: str
+
+
+TOTALS: Final = {
+    "publications": Named(
+        "ws_publications", "Publications that sources delivered and the hub accepted."
+    ),
+    "publications_unwanted": Named(
+        "ws_publications_unwanted",
+        "Accepted publications that nobody was subscribed to; nothing was encoded for them.",
+    ),
+    "frames_encoded": Named(
+        "ws_frames_encoded", "Publications encoded into a frame, once for all their subscribers."
+    ),
+    "frames_encoded_bytes": Named("ws_frames_encoded_bytes", "Bytes of the frames encoded."),
+    "deliveries": Named(
+        "ws_messages_sent", "Publications written to connections, one for each that got it."
+    ),
+    "replies": Named("ws_replies_sent", "Replies, pings, pongs and closes written to connections."),
+    "writes": Named("ws_writes", "Write calls to sockets; one carries all that is owed just then."),
+    "written_bytes": Named(
+        "ws_sent_bytes", "Bytes written to connections, frame headers included."
+    ),
+    "blocked": Named(
+        "ws_writes_blocked", "Writes that the kernel took only in part: the client reads slowly."
+    ),
+    "conflated": Named(
+        "ws_messages_conflated", "State updates replaced by a newer one before they were sent."
+    ),
+    "gaps": Named("ws_gaps", "Gap messages queued: somebody was told that events are missing."),
+    "purged": Named(
+        "ws_messages_purged", "Publications owed when their subscription ended, and not sent."
+    ),
+    "channels_evicted": Named(
+        "ws_channels_evicted", "Channels forgotten, the longest unused first, to make room."
+    ),
+}
+
+BACKLOG: Final = {
+    "events_bytes": Named("ws_backlog_bytes", "Bytes of events that connections are owed."),
+    "events": Named("ws_backlog_events", "Events that connections are owed."),
+    "states": Named("ws_backlog_states", "State values that connections are owed."),
+    "blocked_connections": Named(
+        "ws_blocked_connections", "Connections whose socket takes no more at the moment."
+    ),
+}
+
+# Sources report what they have; those that have no such thing are left out of its metric.
+SOURCE_TOTALS: Final = {
+    "received": Named("ws_feed_messages", "Messages that a source received."),
+    "dropped": Named("ws_feed_dropped", "Messages lost because the source could not keep up."),
+    "reconnects": Named("ws_feed_reconnects", "Times a source came back after losing its origin."),
+    "errors": Named("ws_feed_errors", "Errors of a source, failed attempts to connect included."),
+}
+SOURCE_LEVELS: Final = {
+    "connected": Named("ws_feed_live", "1 while the source receives all that is published."),
+    "pending": Named("ws_feed_pending", "Messages received and not yet handed to the hub."),
+    "denied": Named("ws_feed_denied", "Subjects that the origin refuses to deliver."),
+}
+
+# So that a rate is known from the first scrape on, and not only from the first occurrence.
+CLOSE_REASONS: Final = (
+    *("client", "lost", "ping_timeout", "broken"),
+    *("service_restart", "slow_consumer", "too_many_bad_commands"),
+)
+PUBLICATION_REFUSALS: Final = (
+    "not_json",
+    "too_large",
+    "bad_subject",
+    "no_rule",
+    "too_many_channels",
+)
+HANDSHAKE_REFUSALS: Final = ("capacity", "not_a_websocket")
+
+
+def registry(gateway: Observed) -> CollectorRegistry:
+    """A registry with everything about this gateway and its process."""
+    made = CollectorRegistry()
+    made.register(GatewayCollector(gateway))
+    ProcessCollector(registry=made)
+    PlatformCollector(registry=made)
+    GCCollector(registry=made)
+    return made
+
+
+class GatewayCollector(Collector):
+    """Reads a gateway whenever it is scraped."""
+
+    def __init__(self, gateway: Observed) -> None:
+        self._gateway = gateway
+        self._build = {"version": version("wsgate"), "python": platform.python_version()}
+
+    def collect(self) -> Iterator[Metric]:
+        build = GaugeMetricFamily("ws_build_info", "Versions; always 1.", labels=list(self._build))
+        build.add_metric(list(self._build.values()), 1)
+        yield build
+        yield from self._connections()
+        yield from self._core()
+        for source_metric in self._sources():
+            if source_metric.samples:
+                yield source_metric
+
+    def _connections(self) -> Iterator[Metric]:
+        hub, upgrade, acceptor = self._gateway.hub, self._gateway.upgrade, self._gateway.acceptor
+        yield gauge("ws_connections_current", "Open WebSocket connections.", len(hub))
+        yield counter("ws_connections", "WebSocket connections opened.", hub.opened_total)
+        yield by_reason(
+            "ws_connections_closed",
+            "WebSocket connections ended, by what ended them first.",
+            hub.closed_by_reason,
+            CLOSE_REASONS,
+        )
+        yield counter("ws_sockets_accepted", "TCP connections accepted.", acceptor.accepted)
+        yield counter(
+            "ws_accept_exhausted",
+            "Times accepting paused because descriptors or memory had run out.",
+            acceptor.exhausted,
+        )
+        yield by_reason(
+            "ws_handshakes_refused",
+            "HTTP requests answered with an error instead of an upgrade.",
+            upgrade.refused,
+            HANDSHAKE_REFUSALS,
+        )
+
+    def _core(self) -> Iterator[Metric]:
+        core = self._gateway.hub.core
+        yield gauge(
+            "ws_subscriptions_current",
+            "Subscriptions of all connections.",
+            core.index.subscriptions,
+        )
+        yield gauge("ws_channels_current", "Channels that are remembered.", core.channels.count)
+        totals = core.counters.snapshot()
+        for key, named in TOTALS.items():
+            yield counter(named.name, named.help, totals[key])
+        yield by_reason(
+            "ws_messages_dropped",
+            "Events that connections should have got and did not; each is covered by a gap.",
+            {"overflow": totals["dropped"]},
+        )
+        yield by_reason(
+            "ws_publications_refused",
+            "Publications from sources that the hub did not accept.",
+            self._gateway.hub.refused,
+            PUBLICATION_REFUSALS,
+        )
+        backlog = core.delivery.backlog()
+        for key, named in BACKLOG.items():
+            yield gauge(named.name, named.help, backlog[key])
+
+    def _sources(self) -> Iterator[Metric]:
+        snapshots = [(source.name, source.snapshot()) for source in self._gateway.sources]
+        for key, named in SOURCE_TOTALS.items():
+            total = CounterMetricFamily(*named, labels=["source"])
+            yield filled(total, key, snapshots)
+        for key, named in SOURCE_LEVELS.items():
+            level = GaugeMetricFamily(*named, labels=["source"])
+            yield filled(level, key, snapshots)
+
+
+def gauge(name: str, help: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, help, value=value)
+
+
+def counter(name: str, help: str, value: float) -> Metric:
+    return CounterMetricFamily(name, help, value=value)
+
+
+def by_reason(
+    name: str, help: str, totals: Mapping[str, int], known: Iterable[str] = ()
+) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, help, labels=["reason"])
+    for reason, total in {**dict.fromkeys(known, 0), **totals}.items():
+        family.add_metric([reason], total)
+    return family
+
+
+def filled(
+    family: CounterMetricFamily | GaugeMetricFamily,
+    key: str,
+    snapshots: Iterable[tuple[str, Mapping[str, int | float | str]]],
+) -> Metric:
+    """The family with a sample from every source that reports this key."""
+    for name, snapshot in snapshots:
+        if key in snapshot:
+            family.add_metric([name], float(snapshot[key]))
+    return family
