@@ -33,13 +33,8 @@ needs_nats = pytest.mark.skipif(find_nats_server() is None, reason="no nats-serv
 class Demo:
     """A running demo, and what it said when it started."""
 
-    def __init__(self, *options: str) -> None:
-        self.process = subprocess.Popen(
-            [WSGATE, "demo", *ANY_PORTS, *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
         self.start_text = self._read_start_text()
         self.page_url = self._found(r"http://\S+")
         self.gateway_url = self._found(r"ws://[^\s\"]+")
@@ -83,13 +78,18 @@ class Demo:
 
 @contextmanager
 def running_demo(*options: str) -> Iterator[Demo]:
-    demo = Demo(*options)
-    try:
-        yield demo
-    finally:
-        if demo.process.poll() is None:
-            demo.process.terminate()
-            demo.process.communicate(timeout=DEADLINE_S)
+    with subprocess.Popen(
+        [WSGATE, "demo", *ANY_PORTS, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            yield Demo(process)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.communicate(timeout=DEADLINE_S)
 
 
 def messages_until(connection: ClientConnection, wanted: str) -> list[dict[str, Any]]:

@@ -62,9 +62,7 @@ class Backend:
 
     def due(self, now_s: float) -> list[Publication]:
         """Everything that has happened since the last call."""
-        happened: list[Publication] = []
-        for at_s in self._trades.until(now_s):
-            happened.append(_update(self.market.act(_ms(at_s))))
+        happened = [_update(self.market.act(_ms(at_s))) for at_s in self._trades.until(now_s)]
         for _ in self._comments.until(now_s):
             comment = self.market.comment(_ms(now_s))
             happened.append((f"token.{comment['token_id']}.comment", encode(comment)))
