@@ -69,7 +69,7 @@ function stateChanged(state, { code, reason, delay }) {
     log.add("warn", "stale: the gateway has lost its feed");
     notice.show("warn", "The gateway has lost its feed: prices stand still until it is back. This connection is fine and stays open.");
   } else if (state === "waiting") {
-    const why = reason || `closed with ${code}`;
+    const why = reason || (code === 1006 ? "no connection" : `closed with ${code}`);
     log.add("bad", `${why}; trying again in ${(delay / 1000).toFixed(1)} s`);
     countDown();
   } else if (state === "refused") {
