@@ -17,8 +17,10 @@ class Sample:
     user_s: float
     system_s: float
     pss_kb: int
-    core_busy_s: float
-    """Everybody's time on the server's core, so that disturbance can be told."""
+    server_core_s: float
+    other_core_s: float
+    """Everybody's time on each core, and the benchmark's own: the rest is disturbance."""
+    own_s: float
 
     @property
     def cpu_s(self) -> float:
@@ -54,7 +56,7 @@ def _core_busy_s(core: int) -> float:
     return 0.0
 
 
-def sample(pid: int, core: int) -> Sample:
+def sample(pid: int, server_core: int, other_core: int) -> Sample:
     pids = family(pid)
     times = [_cpu_s(one) for one in pids]
     at_s = time.monotonic()
@@ -63,5 +65,7 @@ def sample(pid: int, core: int) -> Sample:
         user_s=sum(user for user, _ in times),
         system_s=sum(system for _, system in times),
         pss_kb=sum(map(_pss_kb, pids)),
-        core_busy_s=_core_busy_s(core),
+        server_core_s=_core_busy_s(server_core),
+        other_core_s=_core_busy_s(other_core),
+        own_s=sum(sum(_cpu_s(one)) for one in family(os.getpid())),
     )

@@ -132,7 +132,7 @@ class Bench:
 
     def sample(self, server: Child) -> Sample:
         server.check_alive()
-        return sample(server.pid, self.server_core)
+        return sample(server.pid, self.server_core, self.other_core)
 
 
 @dataclass(frozen=True)
@@ -279,11 +279,15 @@ def handshake(bench: Bench, scenario: Scenario, name: str, nats_port: int) -> Fi
 def _cost(before: Sample, after: Sample, units: int, unit: str) -> Figures:
     span_s = after.at_s - before.at_s
     cpu_s = after.cpu_s - before.cpu_s
+    server_core_s = after.server_core_s - before.server_core_s
+    other_core_s = after.other_core_s - before.other_core_s
+    rest_s = after.own_s - before.own_s - cpu_s
     return {
         f"cpu_us_per_{unit}": cpu_s / units * 1e6,
         f"user_us_per_{unit}": (after.user_s - before.user_s) / units * 1e6,
         "cpu_share": cpu_s / span_s,
-        "disturbance_share": max(0.0, (after.core_busy_s - before.core_busy_s - cpu_s) / span_s),
+        "disturbance_share": max(0.0, server_core_s - cpu_s) / span_s,
+        "disturbance_share_clients": max(0.0, other_core_s - rest_s) / span_s,
     }
 
 
