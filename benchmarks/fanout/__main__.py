@@ -94,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     servers = SERVERS[args.server]
     cores = sorted(os.sched_getaffinity(0))
     OUT.mkdir(exist_ok=True)
+    for log in OUT.glob("*.log"):
+        log.unlink()
     bench = Bench(
         out=OUT,
         nats_server=program(args.nats_server, "nats-server", needed=True),

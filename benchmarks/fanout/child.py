@@ -53,6 +53,7 @@ class Child:
                     AUTOGROUP.write_text(str(nice))
 
         with log.open("ab") as output:
+            self._log_start = output.tell()
             self.process = subprocess.Popen(
                 command,
                 bufsize=0,
@@ -82,7 +83,8 @@ class Child:
 
     def check_alive(self) -> None:
         if self.process.poll() is not None:
-            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+            said = self.log.read_bytes()[self._log_start :].decode(errors="replace")
+            tail = "\n".join(said.splitlines()[-15:])
             status = self.process.returncode
             raise Failure(f"{self.name} ended with status {status}:\n{tail}")
 
