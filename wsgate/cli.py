@@ -37,7 +37,7 @@ def main() -> None:
     # Before Typer has parsed anything, or its own failures would escape this.
     debug = "--debug" in sys.argv[1:]
     try:
-        app()
+        app(prog_name="wsgate")
     except Exception as error:
         if debug:
             raise

@@ -1,0 +1,172 @@
+"""Who may import whom, read from the sources: the shape of the gateway, kept."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "wsgate"
+EXT = ROOT / "ext" / "wsgate"
+
+# What each part may import of wsgate. Parts are modules, or whole packages ("tools.demo" is in
+# "tools"); what all may use stands first, and none of that knows any of the others.
+COMMON = {"protocol", "rules", "limits", "throttle"}
+ALLOWED = {
+    "protocol": set(),
+    "rules": {"protocol"},
+    "limits": {"protocol"},
+    "throttle": set(),
+    "descriptors": set(),
+    "config": COMMON,
+    "log": {"config"},
+    "core": set(),
+    "edge": {"core"},
+    "session": COMMON,
+    "flush": {"core"},
+    "hub": COMMON | {"session", "core", "flush"},
+    "sources": COMMON,
+    "upgrade": COMMON | {"hub", "edge"},
+    "admin": set(),
+    "metrics": {"hub", "sources"},
+    "app": COMMON | {"config", "edge", "hub", "sources", "upgrade", "admin", "metrics"},
+    "tools": {"app", "config", "log", "protocol", "rules", "sources"},
+    "cli": {"app", "config", "descriptors", "log", "tools"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+
+
+def part(dotted: str) -> str:
+    """The part that a module of wsgate belongs to: "wsgate.sources.nats" is of "sources"."""
+    return dotted.split(".")[1]
+
+
+def python_imports(source: Path) -> Iterator[str]:
+    """The modules of wsgate that a Python file names, wherever in it."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{source}: relative imports hide where they lead"
+            assert node.module is not None
+            if node.module == "wsgate":
+                yield from (f"wsgate.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def cython_imports(source: Path) -> Iterator[str]:
+    pattern = r"^\s*(?:from\s+([\w.]+)\s+c?import\s|c?import\s+([\w.]+))"
+    for match in re.finditer(pattern, source.read_text(), re.MULTILINE):
+        yield match[1] or match[2]
+
+
+# What the sans-IO core must do without.
+IO = {"picows", "asyncio", "socket", "select", "time", "logging", "structlog", "uvloop"}
+
+PYTHON_FILES = sorted(PACKAGE.rglob("*.py"))
+CYTHON_FILES = sorted(path for path in EXT.rglob("*") if path.suffix in (".pyx", ".pxd"))
+
+
+def own_part(source: Path, root: Path) -> str:
+    return source.relative_to(root).parts[0].partition(".")[0]
+
+
+@pytest.mark.parametrize("source", PYTHON_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_python_imports_go_one_way(source: Path) -> None:
+    own = own_part(source, PACKAGE)
+    assert own in ALLOWED, "a new part needs its place in the order"
+    imported = {part(name) for name in python_imports(source) if name.startswith("wsgate.")}
+    assert imported - {own} <= ALLOWED[own]
+
+
+@pytest.mark.parametrize("source", CYTHON_FILES, ids=lambda path: str(path.relative_to(EXT)))
+def test_cython_imports_go_one_way(source: Path) -> None:
+    own = own_part(source, EXT)
+    names = set(cython_imports(source))
+    imported = {part(name) for name in names if name.startswith("wsgate.")}
+    assert imported - {own} <= ALLOWED[own]
+    packages = {name.partition(".")[0] for name in names}
+    assert own == "edge" or not packages & IO
+
+
+def test_the_core_s_python_side_is_as_pure() -> None:
+    for source in (PACKAGE / "core").glob("*.py"):
+        assert not set(python_imports(source)) - {"__future__"}
+
+
+def test_the_order_has_no_cycle() -> None:
+    done: set[str] = set()
+    left = dict(ALLOWED)
+    while left:
+        ready = {name for name, needs in left.items() if needs <= done}
+        assert ready, f"a cycle among {sorted(left)}"
+        done |= ready
+        for name in ready:
+            del left[name]
+
+
+def test_nothing_is_listed_that_is_not_there() -> None:
+    there = {own_part(source, PACKAGE) for source in PYTHON_FILES}
+    there |= {own_part(source, EXT) for source in CYTHON_FILES}
+    assert set(ALLOWED) == there
+
+
+def test_no_module_is_long() -> None:
+    for source in [*PYTHON_FILES, *CYTHON_FILES]:
+        lines = len(source.read_text().splitlines())
+        assert lines <= 500, f"{source.relative_to(ROOT)} has {lines} lines: it is two modules"
+
+
+def modules_loaded_by(code: str) -> set[str]:
+    """What a fresh interpreter has loaded after running the code."""
+    code += "\nimport sys\nprint(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(run.stdout.splitlines()[-1].split())
+
+
+def test_serve_never_loads_the_tools() -> None:
+    code = """
+import uvloop
+import wsgate.app, wsgate.cli
+
+async def nothing(settings):
+    return 0
+
+wsgate.app.run = nothing
+try:
+    wsgate.cli.app(["serve"])
+except SystemExit as end:
+    assert end.code == 0
+"""
+    loaded = modules_loaded_by(code)
+    assert {"wsgate.hub", "wsgate.config", "wsgate.log"} <= loaded
+    assert not [name for name in loaded if name.startswith("wsgate.tools")]
+
+
+def test_the_command_line_alone_loads_little() -> None:
+    loaded = modules_loaded_by("import wsgate.cli")
+    assert not loaded & {"aiohttp", "nats", "picows", "prometheus_client", "wsgate.hub"}
+
+
+def test_the_core_alone_loads_no_io() -> None:
+    loaded = modules_loaded_by("import wsgate.core.fanout")
+    assert not loaded & (IO - {"time"})  # every interpreter loads that one
+
+
+def test_both_places_build_with_the_same() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    needed = project["build-system"]["requires"]
+    assert project["dependency-groups"]["build"] == needed
+    # Its inline methods are compiled in: what it was built with is what it has to run with.
+    (picows,) = (one for one in needed if one.startswith("picows"))
+    assert re.fullmatch(r"picows==[\d.]+", picows)
+    assert picows in project["project"]["dependencies"]

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from typer.testing import CliRunner
+
+from wsgate import cli
+from wsgate.tools.demo import run as demo_run
+
+DEADLINE_S = 30
+ANY_PORTS = {"WS_HOST": "127.0.0.1", "WS_PORT": "0", "WS_ADMIN_PORT": "0"}
+# Nobody listens on port 1: what is under test here does not need NATS.
+NO_NATS = {"NATS_URL": "nats://127.0.0.1:1"}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "wsgate", *arguments]
+
+
+def environment(**settings: str) -> dict[str, str]:
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("WS_", "NATS_", "LOG_"))
+    }
+    return {**inherited, **settings}
+
+
+def wsgate(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments),
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+
+
+@contextmanager
+def serving(**settings: str) -> Iterator[tuple[subprocess.Popen[str], list[dict[str, Any]]]]:
+    """A gateway that listens, and what it logged until then."""
+    with subprocess.Popen(
+        command("serve"),
+        env=environment(**{**ANY_PORTS, **NO_NATS, **settings}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            events: list[dict[str, Any]] = []
+            for line in process.stdout:
+                events.append(json.loads(line))
+                if events[-1]["event"] == "listening":
+                    break
+            assert events, "it ended without a word"
+            assert events[-1]["event"] == "listening"
+            yield process, events
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("module", [True, False])
+def test_version(module: bool) -> None:
+    if module:
+        done = wsgate("--version")
+        assert done.returncode == 0
+        output = done.stdout
+    else:
+        output = CliRunner().invoke(cli.app, ["--version"]).output
+    assert output == f"wsgate {version('wsgate')}\n"
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_names_the_commands(flag: str) -> None:
+    output = CliRunner().invoke(cli.app, [flag]).output
+    assert "serve" in output
+    assert "demo" in output
+
+
+def test_completion() -> None:
+    done = wsgate(
+        _WSGATE_COMPLETE="complete_bash",
+        COMP_WORDS="wsgate se",
+        COMP_CWORD="1",
+    )
+    assert done.stdout.split() == ["serve"]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_serve_until_told_to_stop(signum: signal.Signals) -> None:
+    with serving() as (process, events):
+        listening = events[-1]
+        for port in (listening["port"], listening["admin_port"]):
+            with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=DEADLINE_S) as answer:
+                assert answer.status == 200
+        process.send_signal(signum)
+        assert process.wait(DEADLINE_S) == 0
+
+
+def test_serve_reports_every_wrong_setting_and_nothing_else() -> None:
+    done = wsgate("serve", WS_PORT="x", WS_ADMIN_PORT="99999", NATS_TOKEN="t", NATS_USER="u")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    first, *lines = done.stderr.splitlines()
+    assert first == "wsgate: cannot start with these settings:"
+    assert [line.partition(":")[0] for line in lines] == [
+        "  WS_PORT",
+        "  WS_ADMIN_PORT",
+        "  NATS_TOKEN",
+    ]
+
+
+def test_serve_warns_of_what_may_be_a_mistake() -> None:
+    with serving(WS_PROT="1", NATS_SUBJECTS="global.>,elsewhere.*") as (_, events):
+        first, second = [event for event in events if event["level"] == "warning"]
+    assert (first["setting"], first["did_you_mean"]) == ("WS_PROT", "WS_PORT")
+    assert second["nats_subject"] == "elsewhere.*"
+
+
+def test_serve_warns_when_there_are_too_few_descriptors() -> None:
+    with serving(WS_MAX_CONNECTIONS="1000000") as (_, events):
+        (warning,) = [event for event in events if event["level"] == "warning"]
+    assert warning["ws_max_connections"] == 1_000_000
+    assert 0 < warning["connections_allowed"] < 1_000_000
+
+
+@pytest.mark.parametrize("setting", ["WS_PORT", "WS_ADMIN_PORT"])
+def test_serve_names_the_port_that_is_busy(setting: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = str(busy.getsockname()[1])
+        done = wsgate("serve", **{**ANY_PORTS, **NO_NATS, setting: port})
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"wsgate: cannot listen on 127.0.0.1:{port} ({setting}): Address already in use\n"
+    )
+
+
+def test_a_traceback_only_with_debug() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        settings = {**ANY_PORTS, **NO_NATS, "WS_PORT": str(busy.getsockname()[1])}
+        assert "Traceback" not in wsgate("serve", **settings).stderr
+        done = wsgate("--debug", "serve", **settings)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_an_unexpected_failure_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(**_: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(sys, "argv", ["wsgate", "serve"])
+    monkeypatch.setattr(cli, "app", fails)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "wsgate: ZeroDivisionError: oh (--debug shows where)\n"
+
+
+def test_demo_hands_over_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, object] = {}
+
+    def run_demo(**options: object) -> int:
+        told.update(options)
+        return 7
+
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(demo_run.run_demo).parameters.items()
+    }
+    monkeypatch.setattr(demo_run, "run_demo", run_demo)
+    assert CliRunner().invoke(cli.app, ["demo"]).exit_code == 7
+    assert told == defaults
+    options = ["--host", "::1", "--port", "1", "--admin-port", "2", "--page-port", "3"]
+    options += ["--rate", "4.5", "--seed", "5", "--in-process"]
+    assert CliRunner().invoke(cli.app, ["demo", *options]).exit_code == 7
+    assert list(told.values()) == ["::1", 1, 2, 3, 4.5, 5, True]
