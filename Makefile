@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 DEBUG_LIB := build/debug/lib
 BENCH_OUT := benchmarks/out
 ARGS ?=
+# Some tools look for others of their environment in PATH.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 EXT := $(shell find ext -name '*.p[yx][xd]')
 SHIPPED := $(shell find wsgate -name '*.py' -o -name '*.pyi' -o -name py.typed -o -path '*/static/*')
