@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import wsgate
+
+# Wherever this test has it from, an installed one or the sources.
+WSGATE = Path(wsgate.__file__).parents[1]
 TESTS = Path(__file__).parents[1]
 MODULE = """
 import gc
@@ -51,6 +56,7 @@ def test_leaks_are_errors(tmp_path: Path, tests: list[str], result: str) -> None
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *(f"test_module.py::test_that_{t}" for t in tests)],
         cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(WSGATE)},
         capture_output=True,
         text=True,
     )
