@@ -1,0 +1,612 @@
+"""The NATS source against a real server, which is killed, frozen, and told lies about passwords."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from tests.support.feed import RecordingFeed, run, until
+from tests.support.nats import NatsServer, Publisher, nats_server
+from tests.support.nats_accounts import Accounts
+from wsgate.sources.nats import NatsSource
+from wsgate.sources.nats_limits import NatsLimits
+
+__all__ = ["nats_server"]
+
+SUBJECTS = ("token.*.update", "global.>")
+QUICK = NatsLimits(
+    heartbeat_interval_s=0.1,
+    backoff_base_s=0.01,
+    backoff_cap_s=0.1,
+    denied_retry_s=0.1,
+    gap_interval_s=0.05,
+    log_interval_s=0.0,
+)
+IMPATIENT = NatsLimits(
+    connect_timeout_s=0.5,
+    heartbeat_interval_s=0.1,
+    heartbeat_timeout_s=0.4,
+    close_timeout_s=0.5,
+    backoff_base_s=0.01,
+    backoff_cap_s=0.1,
+)
+
+LIVE = ("live", "nats")
+STALE = ("stale", "nats")
+LIVE_AGAIN = ("live", "nats", *SUBJECTS)
+
+
+class InOrder(Random):
+    """Takes the servers in the order they are given in."""
+
+    def sample(self, population: Sequence[Any], k: int, *, counts: Any = None) -> list[Any]:
+        return list(population)
+
+
+class Log:
+    """What the source logs, as dictionaries."""
+
+    def __init__(self) -> None:
+        capture = LogCapture()
+        self.entries: list[Any] = capture.entries
+        self.logger = structlog.wrap_logger(structlog.ReturnLogger(), processors=[capture])
+
+    def events(self) -> set[str]:
+        return {entry["event"] for entry in self.entries}
+
+
+@pytest.fixture
+def new_server(tmp_path: Path) -> Iterator[Callable[[str], NatsServer]]:
+    """Makes servers, not yet started, with the configuration given."""
+    servers: list[NatsServer] = []
+
+    def make(config: str = "") -> NatsServer:
+        servers.append(NatsServer(tmp_path / f"server-{len(servers)}", config))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.kill()
+
+
+@asynccontextmanager
+async def running(
+    feed: RecordingFeed,
+    *servers: NatsServer | str,
+    subjects: Sequence[str] = SUBJECTS,
+    limits: NatsLimits = QUICK,
+    **options: Any,
+) -> AsyncIterator[NatsSource]:
+    """A started source; afterwards it is stopped, and nothing of it may be left."""
+    urls = [server if isinstance(server, str) else server.url for server in servers]
+    options.setdefault("log", Log().logger)
+    source = NatsSource(feed, urls, subjects, limits=limits, random=InOrder(), **options)
+    tasks_before = asyncio.all_tasks()
+    await source.start()
+    try:
+        yield source
+    finally:
+        await source.stop()
+    assert not source.connected
+    assert asyncio.all_tasks() == tasks_before
+    told = len(feed.events), len(feed.messages)
+    await asyncio.sleep(0)
+    assert (len(feed.events), len(feed.messages)) == told
+
+
+async def attempts(source: NatsSource, number: int) -> None:
+    """Wait until it has failed so many times more."""
+    enough = int(source.snapshot()["errors"]) + number
+    await until(lambda: int(source.snapshot()["errors"]) >= enough, f"{number} attempts")
+
+
+# Delivery
+
+
+def test_every_message_arrives_in_order_and_untouched(nats_server: NatsServer) -> None:
+    async def test() -> None:
+        feed = RecordingFeed()
+        async with running(feed, nats_server) as source:
+            await feed.until_events(LIVE)
+            assert source.connected
+            sent = []
+            with Publisher(nats_server) as publisher:
+                for number in range(20_000):
+                    subject = f"token.t{number % 7}.update" if number % 3 else "global.trending"
+                    sent.append((subject, b'{"n": %d}' % number))
+                    publisher.publish(*sent[-1])
+                publisher.publish("token.x.y.update", b"no subscription matches this")
+                sent.append(("global.bytes", bytes(range(256)) + b"\r\n"))
+                publisher.publish(*sent[-1])
+                publisher.flush()
+            await feed.until(lambda: len(feed.messages) >= len(sent))
+            # Two subscriptions: each keeps its order.
+            for start in ("token", "global"):
+                of_one = [message for message in sent if message[0].startswith(start)]
+                assert [one for one in feed.messages if one[0].startswith(start)] == of_one
+            assert len(feed.messages) == len(sent)
+            assert source.snapshot() == {
+                "connected": 1,
+                "received": len(sent),
+                "dropped": 0,
+                "reconnects": 0,
+                "errors": 0,
+                "pending": 0,
+                "denied": 0,
+            }
+
+    run(test())
+
+
+def test_a_message_as_large_as_the_server_allows(
+    new_server: Callable[[str], NatsServer],
+) -> None:
+    async def test() -> None:
+        server = new_server("max_payload: 8388608").start()
+        feed = RecordingFeed()
+        async with running(feed, server):
+            await feed.until_events(LIVE)
+            with Publisher(server) as publisher:
+                publisher.publish("global.large", b"x" * 8388608)
+                publisher.flush()
+            await feed.until(lambda: feed.messages)
+            assert feed.messages == [("global.large", b"x" * 8388608)]
+
+    run(test())
+
+
+def test_live_means_that_whatever_is_published_next_arrives(nats_server: NatsServer) -> None:
+    """The publisher is called from within feed_live itself: no later moment can hide a race."""
+
+    class Eager(RecordingFeed):
+        def feed_live(self, source: str, missed: Sequence[str]) -> None:
+            with Publisher(nats_server) as publisher:
+                for subject in subjects:
+                    publisher.publish(subject)
+                publisher.flush()
+            super().feed_live(source, missed)
+
+    subjects = [f"eager.{number}" for number in range(200)]
+
+    async def test() -> None:
+        feed = Eager()
+        async with running(feed, nats_server, subjects=subjects):
+            await feed.until(lambda: len(feed.messages) == len(subjects), "all messages")
+
+    run(test())
+
+
+# Outages
+
+
+def test_start_returns_before_there_is_a_server(new_server: Callable[[str], NatsServer]) -> None:
+    async def test() -> None:
+        server, feed, log = new_server(""), RecordingFeed(), Log()
+        async with running(feed, server, log=log.logger) as source:
+            await attempts(source, 3)
+            assert feed.events == [] and not source.connected
+            assert log.events() == {"nats_unreachable"}
+            assert all("NATS_URL" in entry["hint"] for entry in log.entries)
+            server.start()
+            await feed.until_events(LIVE)
+
+    run(test())
+
+
+def test_an_outage_is_told_at_once_and_its_end_with_what_was_missed(
+    nats_server: NatsServer,
+) -> None:
+    async def test() -> None:
+        feed = RecordingFeed()
+        async with running(feed, nats_server) as source:
+            await feed.until_events(LIVE)
+            for outage in range(1, 4):
+                nats_server.kill()
+                await feed.until_events(LIVE, *[STALE, LIVE_AGAIN] * (outage - 1), STALE)
+                assert not source.connected
+                await attempts(source, 2)
+                nats_server.start()
+                await feed.until_events(LIVE, *[STALE, LIVE_AGAIN] * outage)
+                assert source.connected
+                payload = b'{"after":%d}' % outage
+                with Publisher(nats_server) as publisher:
+                    publisher.publish("global.a", payload)
+                    publisher.flush()
+                await feed.until_received(payload)
+                assert source.snapshot()["reconnects"] == outage
+            assert source.snapshot()["received"] == 3
+
+    run(test())
+
+
+def test_the_next_server_takes_over(new_server: Callable[[str], NatsServer]) -> None:
+    async def test() -> None:
+        first, second = new_server("").start(), new_server("").start()
+        feed = RecordingFeed()
+        async with running(feed, first, second):
+            await feed.until_events(LIVE)
+            first.kill()
+            await feed.until_events(LIVE, STALE, LIVE_AGAIN)
+            with Publisher(second) as publisher:
+                publisher.publish("global.a", b"from the second")
+                publisher.flush()
+            await feed.until_received(b"from the second")
+            second.kill()
+            first.start()
+            await feed.until_events(LIVE, *[STALE, LIVE_AGAIN] * 2)
+
+    run(test())
+
+
+def test_a_server_that_hangs_is_noticed(nats_server: NatsServer) -> None:
+    async def test() -> None:
+        feed = RecordingFeed()
+        async with running(feed, nats_server, limits=IMPATIENT) as source:
+            await feed.until_events(LIVE)
+            loop = asyncio.get_running_loop()
+            paused_at = loop.time()
+            nats_server.pause()
+            await feed.until_events(LIVE, STALE)
+            bound_s = IMPATIENT.heartbeat_interval_s + IMPATIENT.heartbeat_timeout_s
+            assert loop.time() - paused_at < 4 * bound_s, "within the bound, on a busy machine"
+            # While it hangs, the kernel goes on accepting connections in its name.
+            await attempts(source, 2)
+            nats_server.resume()
+            await feed.until_events(LIVE, STALE, LIVE_AGAIN)
+
+    run(test())
+
+
+def test_a_server_that_hangs_from_the_start_does_not_keep_the_others_waiting(
+    new_server: Callable[[str], NatsServer],
+) -> None:
+    async def test() -> None:
+        hanging, well = new_server("").start(), new_server("").start()
+        hanging.pause()
+        feed = RecordingFeed()
+        async with running(feed, hanging, well, limits=IMPATIENT):
+            await feed.until_events(LIVE)
+            with Publisher(well) as publisher:
+                publisher.publish("global.a", b"well")
+                publisher.flush()
+            await feed.until_received(b"well")
+
+    run(test())
+
+
+# What the server refuses
+
+
+PASSWORD_CONFIG = "authorization { user: gate, password: %s }"
+
+
+def test_a_wrong_password_is_told_apart_and_forgiven(
+    new_server: Callable[[str], NatsServer],
+) -> None:
+    async def test() -> None:
+        server = new_server(PASSWORD_CONFIG % "changed").start()
+        feed, log = RecordingFeed(), Log()
+        login: dict[str, Any] = {"user": "gate", "password": "pa55-of-gate"}
+        async with running(feed, server, log=log.logger, **login) as source:
+            await attempts(source, 2)
+            assert not source.connected and feed.events == []
+            assert log.events() == {"nats_login_refused"}
+            assert "NATS_PASSWORD" in log.entries[0]["hint"]
+            server.restart(PASSWORD_CONFIG % login["password"])
+            await feed.until_events(LIVE)
+        assert login["password"] not in repr(log.entries)
+
+    run(test())
+
+
+def test_a_login_that_is_revoked_while_connected(new_server: Callable[[str], NatsServer]) -> None:
+    async def test() -> None:
+        server = new_server(PASSWORD_CONFIG % "right").start()
+        feed, log = RecordingFeed(), Log()
+        login: dict[str, Any] = {"user": "gate", "password": "right"}
+        async with running(feed, server, log=log.logger, **login):
+            await feed.until_events(LIVE)
+            server.reload(PASSWORD_CONFIG % "other")
+            await feed.until_events(LIVE, STALE)
+            await until(lambda: "nats_login_refused" in log.events(), "a refusal")
+            server.reload(PASSWORD_CONFIG % "right")
+            await feed.until_events(LIVE, STALE, LIVE_AGAIN)
+
+    run(test())
+
+
+def test_a_login_within_the_url_is_decoded_and_never_logged(
+    new_server: Callable[[str], NatsServer],
+) -> None:
+    async def test() -> None:
+        server = new_server(PASSWORD_CONFIG % '"p@ss:w/rd"').start()
+        url = server.url.replace("//", "//gate:p%40ss%3Aw%2Frd@")
+        feed, log = RecordingFeed(), Log()
+        # The URL's login is about this server; the other is for those whose URL has none.
+        async with running(feed, url, log=log.logger, token="t0ken"):
+            await feed.until_events(LIVE)
+            server.kill()
+            await feed.until_events(LIVE, STALE)
+            await until(lambda: "nats_unreachable" in log.events(), "an attempt")
+        for secret in ("p@ss", "p%40ss", "t0ken"):
+            assert secret not in repr(log.entries)
+
+    run(test())
+
+
+def test_a_token(new_server: Callable[[str], NatsServer]) -> None:
+    async def test() -> None:
+        server = new_server("authorization { token: t0ken }").start()
+        feed = RecordingFeed()
+        async with running(feed, server, token="t0ken"):
+            await feed.until_events(LIVE)
+
+    run(test())
+
+
+def test_a_creds_file_is_read_anew_for_each_attempt(
+    new_server: Callable[[str], NatsServer], tmp_path: Path
+) -> None:
+    async def test() -> None:
+        accounts = Accounts.make()
+        server = new_server(accounts.server_config).start()
+        creds_file = tmp_path / "gate.creds"
+        creds_file.write_text("this is not a creds file")
+        feed, log = RecordingFeed(), Log()
+        async with running(feed, server, log=log.logger, creds_file=creds_file) as source:
+            await attempts(source, 2)
+            assert log.events() == {"nats_creds_unusable"}
+            assert str(creds_file) in log.entries[0]["error"]
+            creds_file.write_text(Accounts.make().creds)
+            await until(lambda: "nats_login_refused" in log.events(), "a stranger's refusal")
+            creds_file.write_text(accounts.creds.replace("\n", "\r\n"))
+            await feed.until_events(LIVE)
+
+    run(test())
+
+
+def test_a_full_server_is_no_unreachable_one(nats_server: NatsServer) -> None:
+    async def test() -> None:
+        feed, log = RecordingFeed(), Log()
+        with Publisher(nats_server):
+            nats_server.reload("max_connections: 1")
+            async with running(feed, nats_server, log=log.logger) as source:
+                await attempts(source, 2)
+                assert log.events() == {"nats_unusable"}
+                assert "max_connections" in log.entries[0]["hint"]
+                nats_server.reload("")
+                await feed.until_events(LIVE)
+
+    run(test())
+
+
+PERMISSIONS_CONFIG = """authorization { users = [
+    { user: gate, password: right, permissions: { subscribe: { allow: [%s] } } }
+    { user: backend, password: right }
+] }"""
+SOME = PERMISSIONS_CONFIG % '"token.*.update"'
+ALL = PERMISSIONS_CONFIG % '"token.*.update", "global.>"'
+GATE: dict[str, Any] = {"user": "gate", "password": "right"}
+BACKEND: dict[str, Any] = {"user": "backend", "password": "right"}
+
+
+def test_a_denied_subject_leaves_the_others_alone_and_comes_back_when_granted(
+    new_server: Callable[[str], NatsServer],
+) -> None:
+    async def test() -> None:
+        server = new_server(SOME).start()
+        feed, log = RecordingFeed(), Log()
+        async with running(feed, server, log=log.logger, **GATE) as source:
+            await feed.until_events(LIVE)
+            assert source.snapshot()["denied"] == 1
+            denied = next(one for one in log.entries if one["event"] == "nats_subject_denied")
+            assert denied["subject"] == "global.>" and "NATS_SUBJECTS" in denied["hint"]
+            with Publisher(server, **BACKEND) as publisher:
+                publisher.publish("global.a", b"not for us")
+                publisher.publish("token.a.update", b"for us")
+                publisher.flush()
+                await feed.until_received(b"for us")
+                assert len(feed.messages) == 1
+                server.reload(ALL)
+                await feed.until_events(LIVE, ("gap", "nats", "global.>"))
+                publisher.publish("global.a", b"for us now")
+                publisher.flush()
+                await feed.until_received(b"for us now")
+            assert source.snapshot()["denied"] == 0
+            assert "nats_subject_granted" in log.events()
+
+    run(test())
+
+
+def test_a_subject_that_is_denied_while_connected(
+    new_server: Callable[[str], NatsServer],
+) -> None:
+    async def test() -> None:
+        server = new_server(ALL).start()
+        feed = RecordingFeed()
+        async with running(feed, server, **GATE) as source:
+            await feed.until_events(LIVE)
+            server.reload(SOME)
+            await until(lambda: source.snapshot()["denied"] == 1, "the denial")
+            with Publisher(server, **BACKEND) as publisher:
+                publisher.publish("token.a.update", b"still for us")
+                publisher.flush()
+            await feed.until_received(b"still for us")
+            assert feed.events == [LIVE]
+
+    run(test())
+
+
+# What publishers can send
+
+
+def test_what_nats_py_cannot_decode_does_not_end_the_connection(nats_server: NatsServer) -> None:
+    async def test() -> None:
+        feed = RecordingFeed()
+        async with running(feed, nats_server) as source:
+            await feed.until_events(LIVE)
+            with Publisher(nats_server) as publisher:
+                publisher.publish(b"global.tok\xff.update", b"bad subject")
+                publisher.publish(b"global.a bad\xffreply", b"bad reply")
+                publisher.publish_with_header("global.a", b"x", b"short header")
+                publisher.publish_with_header(
+                    "global.a", b"NATS/1.0 100 \xff\xff\r\n\r\n", b"bad status"
+                )
+                publisher.publish_with_header("global.a", b"NATS/1.0\r\n\xff: \xff", b"bad header")
+                publisher.publish("global.a", b"last")
+                publisher.flush()
+            await feed.until_received(b"last")
+            assert feed.payloads == [
+                b"bad subject",
+                b"bad reply",
+                b"short header",
+                b"bad status",
+                b"bad header",
+                b"last",
+            ]
+            assert feed.messages[0][0] == "global.tok\ufffd.update"
+            assert feed.events == [LIVE]
+            assert source.snapshot()["errors"] == 0
+
+    run(test())
+
+
+def test_a_slow_consumer_is_a_gap_of_its_own_subject(nats_server: NatsServer) -> None:
+    """The feed holds up the loop until 1,000 messages wait, where 16 may."""
+    limits = NatsLimits(heartbeat_interval_s=0.1, gap_interval_s=0.05, pending_msgs=16)
+    flood, first = 1_000, b"first"
+
+    class Holding(RecordingFeed):
+        def publish(self, subject: str, payload: bytes) -> bool:
+            if payload == first:
+                with Publisher(nats_server) as publisher:
+                    for number in range(flood):
+                        publisher.publish("token.a.update", b"%d" % number)
+                    publisher.flush()
+            return super().publish(subject, payload)
+
+    async def test() -> None:
+        feed, log = Holding(), Log()
+        async with running(feed, nats_server, limits=limits, log=log.logger) as source:
+            await feed.until_events(LIVE)
+            with Publisher(nats_server) as publisher:
+                publisher.publish("global.a", first)
+                publisher.flush()
+                await until(lambda: source.snapshot()["received"] == flood + 1, "the flood")
+                publisher.publish("token.a.update", b"after the flood")
+                publisher.flush()
+            await feed.until_received(b"after the flood")
+            # Told with the first loss, and once more after the last.
+            gap = ("gap", "nats", "token.*.update")
+            await feed.until(lambda: len(feed.events) >= 3, "the second gap")
+            assert set(feed.events[1:]) == {gap}
+            dropped = int(source.snapshot()["dropped"])
+            assert dropped > 0 and len(feed.messages) == flood + 2 - dropped
+            assert source.snapshot()["pending"] == 0
+            assert "nats_slow_consumer" in log.events()
+            assert len(log.entries) == 2, "not one line for each message lost"
+            assert source.connected
+            token = [payload for subject, payload in feed.messages if subject[0] == "t"]
+            numbers = [int(payload) for payload in token[:-1]]
+            assert numbers == sorted(numbers), "what is left is in order"
+
+    run(test())
+
+
+# A feed with bugs
+
+
+def test_a_feed_that_raises_costs_nothing_but_what_it_refused(nats_server: NatsServer) -> None:
+    class Broken(RecordingFeed):
+        def publish(self, subject: str, payload: bytes) -> bool:
+            super().publish(subject, payload)
+            raise RuntimeError("publish")
+
+        def feed_live(self, source: str, missed: Sequence[str]) -> None:
+            super().feed_live(source, missed)
+            raise RuntimeError("live")
+
+        def feed_stale(self, source: str) -> None:
+            super().feed_stale(source)
+            raise RuntimeError("stale")
+
+    async def test() -> None:
+        feed, log = Broken(), Log()
+        async with running(feed, nats_server, log=log.logger) as source:
+            await feed.until_events(LIVE)
+            with Publisher(nats_server) as publisher:
+                for number in range(100):
+                    publisher.publish("global.a", b"%d" % number)
+                publisher.flush()
+                await feed.until(lambda: len(feed.messages) == 100, "all messages")
+                publisher.publish("global.a", b"and one more")
+                publisher.flush()
+                await feed.until_received(b"and one more")
+            assert source.snapshot()["errors"] == 102
+            assert feed.events == [LIVE] and source.connected
+            nats_server.restart()
+            await feed.until_events(LIVE, STALE, LIVE_AGAIN)
+            assert "nats_feed_failed" in log.events()
+
+    run(test())
+
+
+# Ending
+
+
+@pytest.mark.parametrize("state", ["connected", "unreachable", "hanging", "refused", "lost"])
+def test_stop_leaves_nothing_behind_in_any_state(
+    new_server: Callable[[str], NatsServer], state: str
+) -> None:
+    """What is left is looked for by `running`."""
+
+    async def test() -> None:
+        server = new_server("authorization { token: right }")
+        if state != "unreachable":
+            server.start()
+        if state == "hanging":
+            server.pause()
+        feed = RecordingFeed()
+        token = "wrong" if state == "refused" else "right"
+        async with running(feed, server, token=token, limits=IMPATIENT) as source:
+            if state in ("connected", "lost"):
+                await feed.until_events(LIVE)
+            elif state != "hanging":
+                await attempts(source, 1)
+            if state == "lost":
+                server.kill()
+                await feed.until_events(LIVE, STALE)
+            await source.stop()
+            await source.stop()
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "config", ["", "max_subscriptions: 1"], ids=["until it is live", "until nats-py gives up"]
+)
+def test_stop_at_any_moment_of_connecting(
+    new_server: Callable[[str], NatsServer], config: str
+) -> None:
+    """Later each time, from before the first turn of the loop until there is a result."""
+
+    async def test() -> None:
+        server = new_server(config).start()
+        turns = results = 0
+        while results < 20:
+            feed = RecordingFeed()
+            async with running(feed, server) as source:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                results += bool(feed.events or source.snapshot()["errors"])
+            turns += 1 + turns // 16
+
+    run(test())

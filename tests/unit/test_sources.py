@@ -1,0 +1,599 @@
+"""The parts of the sources, and a NATS source against a server that breaks every rule."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import nats.errors
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from tests.support.fake_nats import FakeNats, Peer, Script
+from tests.support.feed import RecordingFeed, run, until
+from wsgate.sources import Feed, Source
+from wsgate.sources.backoff import full_jitter
+from wsgate.sources.local import LocalSource
+from wsgate.sources.nats import NatsSource
+from wsgate.sources.nats_limits import NatsLimits
+from wsgate.sources.nats_link import LinkTimeout
+from wsgate.sources.nats_login import Address, Login, LoginError
+from wsgate.sources.nats_report import NatsReporter, diagnose
+from wsgate.sources.throttle import Throttle
+
+# Back-off
+
+
+def test_full_jitter_uses_the_whole_range_and_doubles_it_up_to_the_cap() -> None:
+    random = Random(1)
+    for failures, ceiling_s in [(0, 0.25), (1, 0.5), (3, 2.0), (5, 8.0), (6, 10.0), (10**9, 10.0)]:
+        delays = [
+            full_jitter(failures, base_s=0.25, cap_s=10.0, random=random) for _ in range(1000)
+        ]
+        assert 0 <= min(delays) < 0.05 * ceiling_s
+        assert 0.95 * ceiling_s < max(delays) <= ceiling_s
+
+
+# Throttle
+
+
+def test_a_throttle_admits_each_key_once_an_interval_and_counts_the_rest() -> None:
+    now = 100.0
+    throttle = Throttle(30.0, clock=lambda: now)
+    assert throttle.admit("a") == 0
+    assert [throttle.admit("a") for _ in range(5)] == [None] * 5
+    assert throttle.admit("b") == 0, "another key is another matter"
+    now = 129.9
+    assert throttle.admit("a") is None
+    now = 130.0
+    assert throttle.admit("a") == 6
+    assert throttle.admit("a") is None
+    throttle.forget("a")
+    assert throttle.admit("a") == 0
+    throttle.forget("never seen")
+
+
+# Addresses and logins
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "login"),
+    [
+        ("localhost", "nats://localhost:4222", None),
+        ("10.0.0.1:4333", "nats://10.0.0.1:4333", None),
+        (" nats://a.example/ ", "nats://a.example:4222", None),
+        ("tls://a.example", "tls://a.example:4222", None),
+        ("nats://[::1]:4333", "nats://[::1]:4333", None),
+        ("wss://a.example/nats", "wss://a.example/nats", None),
+        ("nats://t0ken@a:1", "nats://a:1", Login(token="t0ken")),
+        ("u:p@a", "nats://a:4222", Login(user="u", password="p")),
+        ("nats://u:p%40s%2Fs@a", "nats://a:4222", Login(user="u", password="p@s/s")),
+        ("nats://u:@a", "nats://a:4222", Login(user="u", password="")),
+    ],
+)
+def test_an_address(text: str, url: str, login: Login | None) -> None:
+    address = Address.parse(text)
+    assert (address.url, address.login) == (url, login)
+    assert str(address) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nats://",
+        "http://a",
+        "nats://u:s3cret@",
+        "nats://u:s3cret#x@a:4222",
+        "nats://u:s3cret/x@a:4222",
+        "nats://u:s3cret@a:port",
+        "nats://u:s3cret@a:99999",
+        "nats://u:s3cret@a:0",
+        "nats://a?tls=s3cret",
+        "nats://[u:s3cret@a",
+    ],
+)
+def test_what_is_no_address_is_refused_without_being_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match=r"must be like nats://") as refusal:
+        Address.parse(text)
+    assert "s3cret" not in str(refusal.value)
+    shown = "".join(traceback.format_exception(refusal.value))
+    assert "s3cret" not in shown.replace(text, "")
+
+
+def test_a_login_goes_by_the_strongest_there_is_and_hides_it() -> None:
+    login = Login(user="u", password="s3cret", token="s3cret")
+    assert login.options() == {"user": "u", "password": "s3cret"}
+    assert "s3cret" not in repr(login)
+    assert "s3cret" not in repr(Address.parse("nats://u:s3cret@a"))
+    assert Login(token="t").options() == {"token": "t"}
+    assert Login(user="u").options() == {"user": "u", "password": ""}
+    assert Login().options() == {}
+
+
+JWT = "-----BEGIN NATS USER JWT-----\neyJ0\n------END NATS USER JWT------\n"
+SEED = "-----BEGIN USER NKEY SEED-----\nSUAM\n------END USER NKEY SEED------\n"
+
+
+def test_a_creds_file_is_passed_on_with_plain_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "creds"
+    path.write_bytes((JWT + "\n" + SEED).replace("\n", "\r\n").encode())
+    options = Login(creds_file=path, user="u", token="t").options()
+    assert list(options) == ["user_credentials"]
+    assert str(options["user_credentials"]) == JWT + "\n" + SEED
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe", JWT.encode(), SEED.encode(), (JWT + "--BEGIN USER NKEY SEED--\n").encode()],
+)
+def test_what_is_no_creds_file_never_reaches_nats_py(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "creds"
+    path.write_bytes(content)
+    with pytest.raises(LoginError, match="is not a creds file") as refusal:
+        Login(creds_file=path).options()
+    assert str(path) in str(refusal.value)
+
+
+def test_a_creds_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(LoginError, match="No such file"):
+        Login(creds_file=tmp_path / "none").options()
+    with pytest.raises(LoginError, match="directory"):
+        Login(creds_file=tmp_path).options()
+
+
+# Troubles
+
+
+@pytest.mark.parametrize(
+    ("error", "event", "setting"),
+    [
+        (nats.errors.Error("nats: 'Authorization Violation'"), "nats_login_refused", "NATS_USER"),
+        (nats.errors.Error("nats: 'Authentication Timeout'"), "nats_login_refused", "NATS_TOKEN"),
+        (nats.errors.AuthorizationError(), "nats_login_refused", "NATS_CREDS"),
+        (LoginError("cannot read x"), "nats_creds_unusable", "NATS_CREDS"),
+        (ImportError("No module named 'nkeys'"), "nats_creds_unusable", "pip install nkeys"),
+        (ConnectionRefusedError(111, "refused"), "nats_unreachable", "NATS_URL"),
+        (OSError(-2, "Name or service not known"), "nats_unreachable", "NATS_URL"),
+        (TimeoutError(), "nats_unreachable", "NATS_URL"),
+        (LinkTimeout("not within 5 s"), "nats_unreachable", "NATS_URL"),
+        (ssl.SSLCertVerificationError("hostname mismatch"), "nats_tls_failed", "certificate"),
+        (ConnectionResetError(104, "reset"), "nats_unusable", "max_connections"),
+        (nats.errors.UnexpectedEOF(), "nats_unusable", "NATS server"),
+        (nats.errors.Error("maximum connections exceeded"), "nats_unusable", "max_connections"),
+        (RuntimeError("?"), "nats_unusable", "NATS_URL"),
+    ],
+)
+def test_what_has_to_be_mended_elsewhere_has_another_name(
+    error: Exception, event: str, setting: str
+) -> None:
+    trouble = diagnose(error)
+    assert trouble.event == event
+    assert setting in trouble.hint
+
+
+# The local source
+
+
+def test_the_local_source_passes_on_while_it_is_started() -> None:
+    async def test() -> None:
+        feed = RecordingFeed()
+        source = LocalSource(feed)
+        as_source: Source = source
+        assert not as_source.connected and not source.publish("a", b"1")
+        await as_source.start()
+        await as_source.start()
+        assert feed.events == [("live", "local")] and as_source.connected
+        assert source.publish("a", b"2")
+        await as_source.stop()
+        assert not source.publish("a", b"3") and not as_source.connected
+        assert feed.messages == [("a", b"2")]
+        assert as_source.snapshot() == {"connected": 0, "received": 1}
+
+    run(test())
+
+
+def test_the_local_source_says_what_the_feed_says() -> None:
+    class Refusing(RecordingFeed):
+        def publish(self, subject: str, payload: bytes) -> bool:
+            return False
+
+    async def test() -> None:
+        source = LocalSource(Refusing(), name="demo")
+        await source.start()
+        assert source.name == "demo" and not source.publish("a", b"1")
+
+    run(test())
+
+
+# The reporter
+
+
+def test_gaps_are_told_with_the_first_loss_and_after_the_last() -> None:
+    async def test() -> None:
+        feed = RecordingFeed()
+        limits = NatsLimits(gap_interval_s=0.01)
+        reporter = NatsReporter(feed, "nats", ["a", "b"], limits, Log().logger)
+        reporter.dropped("a")
+        assert feed.events == [("gap", "nats", "a")], "at once"
+        for _ in range(100):
+            reporter.dropped("b")
+            reporter.dropped("a")
+        assert len(feed.events) == 1
+        await feed.until_events(("gap", "nats", "a"), ("gap", "nats", "a", "b"))
+        await until(lambda: reporter._gap_timer is None, "the end of the matter")
+        assert len(feed.events) == 2, "nothing lost, nothing to tell"
+        reporter.dropped("b")
+        assert feed.events[2:] == [("gap", "nats", "b")], "at once again"
+        assert reporter.dropped_total == 202
+
+    run(test())
+
+
+def test_holes_are_not_told_apart_from_the_outage_they_end_in() -> None:
+    async def test() -> None:
+        feed = RecordingFeed()
+        limits = NatsLimits(gap_interval_s=0.0)
+        reporter = NatsReporter(feed, "nats", ["a"], limits, Log().logger)
+        address = Address.parse("a")
+        reporter.connected(address)
+        reporter.dropped("a")
+        reporter.dropped("a")
+        reporter.lost(address, OSError())
+        reporter.connected(address)
+        await asyncio.sleep(0.001)
+        assert feed.events == [
+            ("live", "nats"),
+            ("gap", "nats", "a"),
+            ("stale", "nats"),
+            ("live", "nats", "a"),
+        ]
+
+    run(test())
+
+
+# A NATS source and a server that breaks the rules
+
+
+class Log:
+    """What the source logs, as dictionaries."""
+
+    def __init__(self) -> None:
+        capture = LogCapture()
+        self.entries: list[Any] = capture.entries
+        self.logger = structlog.wrap_logger(structlog.ReturnLogger(), processors=[capture])
+
+    def errors(self, event: str) -> list[str]:
+        return [entry["error"] for entry in self.entries if entry["event"] == event]
+
+
+# No heartbeat comes to the rescue where it is not what is tested.
+LIMITS = NatsLimits(
+    connect_timeout_s=0.3,
+    heartbeat_interval_s=1000.0,
+    close_timeout_s=0.3,
+    backoff_base_s=0.001,
+    backoff_cap_s=0.01,
+)
+SUBJECTS = ("a.*", "b.>")
+LIVE, STALE, LIVE_AGAIN = ("live", "nats"), ("stale", "nats"), ("live", "nats", *SUBJECTS)
+
+
+def make_source(feed: Feed, url: str, log: Log | None = None, **options: Any) -> NatsSource:
+    options.setdefault("limits", LIMITS)
+    return NatsSource(feed, [url], SUBJECTS, log=(log or Log()).logger, **options)
+
+
+async def good(client: Peer) -> None:
+    await client.greet()
+    await client.answer()
+
+
+async def against(
+    first: Script, events: Sequence[tuple[Any, ...]], limits: NatsLimits = LIMITS
+) -> Log:
+    """Let the first connection go as told and the others well; return what was logged."""
+    feed, log = RecordingFeed(), Log()
+    async with FakeNats(first, good) as server:
+        source = make_source(feed, server.url, log, limits=limits)
+        await source.start()
+        await feed.until_events(LIVE)
+        server.live.set()
+        await feed.until_events(*events)
+        await source.stop()
+        assert server.connections == 2
+    return log
+
+
+async def _send_garbage(client: Peer) -> None:
+    await client.send(b"SSH-2.0-OpenSSH_9.2\r\n")
+    await client.ignore()
+
+
+async def _send_broken_info(client: Peer) -> None:
+    await client.send(b"INFO {broken\r\n")
+    await client.ignore()
+
+
+async def _say_nothing(client: Peer) -> None:
+    await client.ignore()
+
+
+async def _hang_up_at_once(client: Peer) -> None:
+    pass
+
+
+async def _hang_up_after_info(client: Peer) -> None:
+    await client.greet()
+
+
+async def _refuse(client: Peer) -> None:
+    await client.greet()
+    await client.send(b"-ERR 'Authorization Violation'\r\n")
+
+
+async def _hang_after_info(client: Peer) -> None:
+    await client.greet()
+    await client.ignore()
+
+
+async def _hang_after_connect(client: Peer) -> None:
+    await client.greet()
+    await client.answer(pings=1)
+    await client.ignore()
+
+
+async def _hang_before_the_subscriptions(client: Peer) -> None:
+    await client.greet()
+    await client.answer(pings=2)
+    await client.ignore()
+
+
+async def _answer_with_something_else(client: Peer) -> None:
+    await client.greet()
+    await client.send(b"+OK\r\n")
+    await client.answer()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        _send_garbage,
+        _send_broken_info,
+        _say_nothing,
+        _hang_up_at_once,
+        _hang_up_after_info,
+        _refuse,
+        _hang_after_info,
+        _hang_after_connect,
+        _hang_before_the_subscriptions,
+        _answer_with_something_else,
+    ],
+)
+def test_a_connection_that_never_gets_live_is_tried_again(script: Script) -> None:
+    log = run(against(script, [LIVE]))
+    assert [entry["event"] for entry in log.entries][1:] == ["nats_connected"]
+    assert log.entries[0]["hint"]
+
+
+def after_live(data: bytes, *, hang_up: bool = False) -> Script:
+    async def script(client: Peer) -> None:
+        await client.welcome()
+        await client.send(data)
+        if not hang_up:
+            await client.answer()
+
+    return script
+
+
+@pytest.mark.parametrize("hang_up", [False, True])
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"-ERR 'Maximum Payload Violation'\r\n", "maximum payload violation"),
+        (b"-ERR 'Something Nobody Knows'\r\n", "something nobody knows"),
+        (b"-ERR 'Stale Connection'\r\n", "stale connection"),
+        (b"-ERR 'User Authentication Expired'\r\n", "user authentication expired"),
+        (b"-ERR 'Authorization Violation'\r\n", "authorization failed"),
+        (b"-ERR \r\n", "stopped reading"),
+        (b"BLAH\r\n", "protocol error"),
+        (b"MSG a.x nonsense 1\r\n", "protocol error"),
+        (b"INFO {broken\r\n", "stopped reading"),
+    ],
+)
+def test_whatever_ends_a_connection_is_told_at_once_and_by_its_name(
+    data: bytes, reason: str, hang_up: bool
+) -> None:
+    log = run(against(after_live(data, hang_up=hang_up), [LIVE, STALE, LIVE_AGAIN]))
+    (error,) = log.errors("nats_lost")
+    assert reason in error
+
+
+def test_a_hang_up_is_not_blamed_on_what_was_denied_long_before() -> None:
+    denial = b"-ERR 'Permissions Violation for Subscription to \"b.>\"'\r\n"
+    log = run(against(after_live(denial, hang_up=True), [LIVE, STALE, LIVE_AGAIN]))
+    (error,) = log.errors("nats_lost")
+    assert "unexpected EOF" in error
+
+
+def test_an_objection_to_something_else_is_logged_and_changes_nothing() -> None:
+    objection = b"-ERR 'Permissions Violation for Publish to \"c\"'\r\n"
+    message = b"MSG b.x 2 2\r\n{}\r\n"
+
+    async def test() -> None:
+        feed, log = RecordingFeed(), Log()
+        async with FakeNats(after_live(objection + message)) as server:
+            source = make_source(feed, server.url, log)
+            await source.start()
+            await feed.until_events(LIVE)
+            server.live.set()
+            await feed.until(lambda: feed.messages)
+            assert feed.messages == [("b.x", b"{}")] and feed.events == [LIVE]
+            assert source.snapshot()["denied"] == 0 and source.snapshot()["errors"] == 1
+            assert "permissions" in log.errors("nats_server_complaint")[0]
+            await source.stop()
+
+    run(test())
+
+
+def test_it_is_live_only_when_the_server_has_its_subscriptions() -> None:
+    clients: list[Peer] = []
+
+    async def script(client: Peer) -> None:
+        clients.append(client)
+        await good(client)
+
+    async def test() -> None:
+        feed = RecordingFeed()
+        async with FakeNats(script) as server:
+            source = make_source(feed, server.url)
+            await source.start()
+            await feed.until_events(LIVE)
+            assert sorted(clients[0].subscribed.values()) == sorted(SUBJECTS)
+            await source.stop()
+
+    run(test())
+
+
+# Heartbeats
+
+
+BEATING = NatsLimits(
+    heartbeat_interval_s=0.05, heartbeat_timeout_s=0.3, backoff_base_s=0.001, backoff_cap_s=0.01
+)
+
+
+def test_a_server_that_falls_silent_is_given_up() -> None:
+    log = run(against(_fall_silent, [LIVE, STALE, LIVE_AGAIN], BEATING))
+    assert log.errors("nats_lost") == ["no answer within 0.3 s"]
+
+
+async def _fall_silent(client: Peer) -> None:
+    await client.welcome()
+    await client.answer(pings=3)
+    await client.ignore()
+
+
+def test_a_server_too_busy_to_answer_is_not_given_up_as_long_as_it_sends() -> None:
+    messages = 60
+
+    async def busy(client: Peer) -> None:
+        await client.welcome()
+        for _ in range(messages):
+            await client.send(b"MSG a.x 1 2\r\n{}\r\n")
+            await asyncio.sleep(BEATING.heartbeat_timeout_s / 20)
+        await client.ignore()
+
+    async def test() -> None:
+        feed = RecordingFeed()
+        async with FakeNats(busy, good) as server:
+            source = make_source(feed, server.url, limits=BEATING)
+            await source.start()
+            await feed.until_events(LIVE)
+            server.live.set()
+            await feed.until(lambda: feed.events[1:], "the end of its patience")
+            assert len(feed.messages) == messages
+            await source.stop()
+
+    run(test())
+
+
+def test_a_stall_of_our_own_is_not_held_against_the_server() -> None:
+    """The loop stands still past every deadline while the answer waits to be read."""
+    stalls = 3
+
+    async def script(client: Peer) -> None:
+        await client.welcome()
+        for _ in range(stalls):
+            await client.answer(pings=1)
+            time.sleep(1.5 * BEATING.heartbeat_timeout_s)
+        await client.answer(pings=1)
+        finished.set()
+        await client.answer()
+
+    async def test() -> None:
+        feed = RecordingFeed()
+        async with FakeNats(script) as server:
+            source = make_source(feed, server.url, limits=BEATING)
+            await source.start()
+            await feed.until_events(LIVE)
+            server.live.set()
+            await finished.wait()
+            assert feed.events == [LIVE] and server.connections == 1
+            await source.stop()
+
+    finished = asyncio.Event()
+    run(test())
+
+
+# The source as a whole
+
+
+def test_what_can_never_work_is_refused_at_once() -> None:
+    feed = RecordingFeed()
+    for servers, subjects in [
+        ([], ["a"]),
+        (["localhost"], []),
+        (["http://localhost"], ["a"]),
+        (["localhost"], ["a..b"]),
+        (["localhost"], ["a.>.b"]),
+        (["localhost"], ["a b"]),
+    ]:
+        with pytest.raises(ValueError, match=r"needs a server|must be like|not a subject"):
+            NatsSource(feed, servers, subjects)
+
+
+def test_a_log_that_nobody_reads_any_more_does_not_stop_the_feed() -> None:
+    def broken_pipe(*args: object) -> Any:
+        raise BrokenPipeError
+
+    async def test() -> None:
+        feed = RecordingFeed()
+        log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[broken_pipe])
+        async with FakeNats(after_live(b"", hang_up=True), _refuse, good) as server:
+            source: Source = NatsSource(feed, [server.url], SUBJECTS, limits=LIMITS, log=log)
+            await source.start()
+            await feed.until_events(LIVE)
+            server.live.set()
+            await feed.until_events(LIVE, STALE, LIVE_AGAIN)
+            await source.stop()
+
+    run(test())
+
+
+def test_a_connection_that_does_not_last_counts_as_a_failure() -> None:
+    """A server that hangs up on everybody is not hammered, though each connection was live."""
+
+    class Recorded(Random):
+        ceilings: list[float]
+
+        def uniform(self, a: float, b: float) -> float:
+            self.ceilings.append(b)
+            return 0.0
+
+    async def ceilings(steady_s: float) -> list[float]:
+        async def hang_up_once_live(client: Peer) -> None:
+            await client.greet()
+            await client.answer(pings=3)
+            await feed.until(lambda: source.connected)
+
+        random = Recorded()
+        random.ceilings = []
+        feed = RecordingFeed()
+        async with FakeNats(hang_up_once_live) as server:
+            limits = NatsLimits(backoff_base_s=0.25, backoff_cap_s=4.0, steady_s=steady_s)
+            source = make_source(feed, server.url, limits=limits, random=random)
+            await source.start()
+            await feed.until(lambda: feed.events.count(STALE) == 8, "eight losses")
+            await source.stop()
+        return random.ceilings[:7]
+
+    assert run(ceilings(steady_s=1000.0)) == [0.5, 1.0, 2.0, 4.0, 4.0, 4.0, 4.0]
+    assert run(ceilings(steady_s=0.0)) == [0.25] * 7

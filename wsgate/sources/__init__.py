@@ -1,0 +1,81 @@
+"""Where publications come from.
+
+A *source* is fed by something outside (a NATS server, a demo, a test) and hands what it gets to a
+*feed*, which is the hub. The two protocols below are all that either knows of the other: a new
+source is a class with the shape of :class:`Source` that calls the methods of :class:`Feed`.
+
+Everything here happens in the thread of the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Feed(Protocol):
+    """What a source may tell the hub. Called by sources only, in the loop's thread.
+
+    No method raises, blocks or awaits: a source calls them from the middle of its read loop, where
+    an exception would cost the connection and a wait would cost every subscriber. Sources still
+    guard themselves, since one broken feed must not end them.
+
+    From a source, in order: ``feed_live(source, ())`` once, then any number of publications and
+    gaps, then in turn ``feed_stale`` and ``feed_live(source, missed)``. Neither comes twice in a
+    row. A source that never connected has said nothing yet, and is not live.
+    """
+
+    def publish(self, subject: str, payload: bytes) -> bool:
+        """Hand over one publication; False if the hub refused (and counted, and logged) it.
+
+        ``subject`` is as it came and may be no legal subject at all: bytes of it that are not
+        UTF-8 arrive as U+FFFD. Publications of one subject come in the order they were published.
+        """
+        ...
+
+    def feed_stale(self, source: str) -> None:
+        """The source has lost its origin: what is published from here on may never arrive."""
+        ...
+
+    def feed_live(self, source: str, missed: Sequence[str]) -> None:
+        """The source receives everything that is published from here on.
+
+        ``missed`` names the subjects, as configured and with their wildcards, that may have a hole
+        somewhere between the last ``feed_stale`` and now; it is empty the first time. A few
+        publications from after the hole may have been handed over just before this call.
+        """
+        ...
+
+    def feed_gap(self, source: str, missed: Sequence[str]) -> None:
+        """Publications of these subjects were lost although the source is connected.
+
+        Comes at once when the first is lost, and again, a while later, for as long as more are:
+        the last gap is always told after the last loss.
+        """
+        ...
+
+
+class Source(Protocol):
+    """What the application may ask of a source."""
+
+    @property
+    def name(self) -> str:
+        """Names this source towards the feed, in logs and in metrics."""
+        ...
+
+    @property
+    def connected(self) -> bool:
+        """True from ``feed_live`` to ``feed_stale``: part of the answer to "are you ready?"."""
+        ...
+
+    async def start(self) -> None:
+        """Begin. Returns at once, whatever the state of the origin; connects in the background."""
+        ...
+
+    async def stop(self) -> None:
+        """End, and leave no task behind. Does not call the feed again once it has returned."""
+        ...
+
+    def snapshot(self) -> dict[str, int | float | str]:
+        """Totals and levels of this moment, for metrics. Cheap, and right before a start too."""
+        ...

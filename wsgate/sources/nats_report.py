@@ -1,0 +1,201 @@
+"""What happens at a NATS source, told to everyone concerned: the feed, the log, the counters.
+
+Nothing here raises: most of it is called from inside nats-py, whose read loop would end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from structlog.typing import FilteringBoundLogger
+
+from wsgate.sources import Feed
+from wsgate.sources.nats_client import Message
+from wsgate.sources.nats_limits import NatsLimits
+from wsgate.sources.nats_login import Address, LoginError
+from wsgate.sources.throttle import Throttle
+
+
+class Trouble(NamedTuple):
+    """A kind of failure to connect: how the log calls it, and what the operator can do."""
+
+    event: str
+    hint: str
+
+
+_LOGIN = Trouble(
+    "nats_login_refused",
+    "check NATS_USER and NATS_PASSWORD, NATS_TOKEN or NATS_CREDS, and the login within NATS_URL",
+)
+_CREDS = Trouble(
+    "nats_creds_unusable",
+    "NATS_CREDS must name a readable creds file, as `nsc generate creds` writes it",
+)
+_NKEYS = Trouble("nats_creds_unusable", "NATS_CREDS needs the package nkeys: pip install nkeys")
+_TLS = Trouble(
+    "nats_tls_failed", "NATS_URL must name the host as the server's certificate does, and trust it"
+)
+_UNREACHABLE = Trouble(
+    "nats_unreachable", "check NATS_URL: is a server running there, can it be reached from here?"
+)
+_UNUSABLE = Trouble(
+    "nats_unusable",
+    "something answers at NATS_URL, but not as it should: is it a NATS server, is it well, has it"
+    " reached its max_connections? Its log may tell",
+)
+
+
+def diagnose(error: Exception) -> Trouble:
+    """Tell apart what an operator has to fix in different places."""
+    text = str(error).lower()
+    if isinstance(error, LoginError):
+        return _CREDS
+    if isinstance(error, ImportError):
+        return _NKEYS
+    if isinstance(error, ssl.SSLError):
+        return _TLS
+    if isinstance(error, ConnectionResetError | BrokenPipeError):
+        return _UNUSABLE
+    if isinstance(error, OSError):
+        return _UNREACHABLE
+    if "authorization" in text or "authentication" in text:
+        return _LOGIN
+    return _UNUSABLE
+
+
+class NatsReporter:
+    """Keeps the totals of a source over all its connections; is the owner of its links."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        name: str,
+        subjects: Sequence[str],
+        limits: NatsLimits,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._feed = feed
+        self._publish = feed.publish
+        self._name = name
+        self._subjects = tuple(subjects)
+        self._log = log.bind(source=name)
+        self._throttle = Throttle(limits.log_interval_s)
+        self._gap_interval_s = limits.gap_interval_s
+        self._gap_timer: asyncio.TimerHandle | None = None
+        self._holes: set[str] = set()
+        self.live = False
+        self.connects = 0
+        self.errors = 0
+        self.dropped_total = 0
+
+    # The connection's life, told by the source
+
+    def connected(self, address: Address) -> None:
+        missed = self._subjects if self.connects else ()
+        self.connects += 1
+        self.live = True
+        self._tell(self._feed.feed_live, self._name, missed)
+        self._say("info", "nats_connected", server=address.url, subjects=list(self._subjects))
+
+    def lost(self, address: Address, reason: Exception) -> None:
+        self.live = False
+        self.errors += 1
+        # The next feed_live names every subject: holes known by now are among them.
+        self._forget_holes()
+        self._tell(self._feed.feed_stale, self._name)
+        self._say("warning", "nats_lost", server=address.url, error=_text(reason))
+
+    def failed(self, address: Address, reason: Exception) -> None:
+        self.errors += 1
+        trouble = diagnose(reason)
+        self._complain(
+            trouble.event,
+            (trouble.event, address.url),
+            server=address.url,
+            error=_text(reason),
+            hint=trouble.hint,
+        )
+
+    def stopped(self) -> None:
+        self.live = False
+        self._forget_holes()
+
+    # The owner of a link
+
+    async def receive(self, message: Message) -> None:
+        try:
+            self._publish(message.subject, message.data)
+        except Exception as error:
+            self._feed_failed(error)
+
+    def dropped(self, subject: str) -> None:
+        self.dropped_total += 1
+        self._holes.add(subject)
+        if self._gap_timer is None:
+            self._tell_holes()
+        self._complain("nats_slow_consumer", ("slow", subject), subject=subject)
+
+    def denied(self, subject: str) -> None:
+        self.errors += 1
+        self._complain(
+            "nats_subject_denied",
+            ("denied", subject),
+            subject=subject,
+            hint="let this user subscribe to it on the server, or take it out of NATS_SUBJECTS",
+        )
+
+    def granted(self, subject: str) -> None:
+        self._throttle.forget(("denied", subject))
+        self._say("info", "nats_subject_granted", subject=subject)
+        self._tell(self._feed.feed_gap, self._name, (subject,))
+
+    def complained(self, error: Exception) -> None:
+        self.errors += 1
+        self._complain("nats_server_complaint", "complaint", error=_text(error))
+
+    # Below
+
+    def _tell_holes(self) -> None:
+        """Tell the feed of all holes since last time; look again later, until there are none."""
+        self._gap_timer = None
+        if not self._holes:
+            return
+        missed = tuple(sorted(self._holes))
+        self._holes.clear()
+        loop = asyncio.get_running_loop()
+        self._gap_timer = loop.call_later(self._gap_interval_s, self._tell_holes)
+        self._tell(self._feed.feed_gap, self._name, missed)
+
+    def _forget_holes(self) -> None:
+        self._holes.clear()
+        if self._gap_timer is not None:
+            self._gap_timer.cancel()
+            self._gap_timer = None
+
+    def _tell(self, method: Callable[..., None], *args: object) -> None:
+        try:
+            method(*args)
+        except Exception as error:
+            self._feed_failed(error)
+
+    def _feed_failed(self, error: Exception) -> None:
+        self.errors += 1
+        self._complain("nats_feed_failed", "feed", exc_info=error)
+
+    def _complain(self, event: str, key: object, **details: Any) -> None:
+        held_back = self._throttle.admit(key)
+        if held_back is not None:
+            self._say("error", event, held_back=held_back, **details)
+
+    def _say(self, level: str, event: str, **details: Any) -> None:
+        # Whoever reads the log may be gone, and its pipe with it. The feed goes on.
+        with suppress(Exception):
+            getattr(self._log, level)(event, **details)
+
+
+def _text(error: Exception) -> str:
+    return str(error) or type(error).__name__
