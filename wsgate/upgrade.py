@@ -56,8 +56,8 @@ class Upgrade:
             message_bytes_max=COMMAND_BYTES_MAX,
             fragments_max=self._limits.fragments_max,
         )
-        offer = headers.get("Sec-WebSocket-Protocol")
-        selected = select_subprotocol(offer) if offer else None
+        offers = headers.getall("Sec-WebSocket-Protocol", ())
+        selected = select_subprotocol(",".join(offers)) if offers else None
         if selected is None:
             return connection
         return WSUpgradeResponseWithListener(
