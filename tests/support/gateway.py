@@ -1,0 +1,145 @@
+"""A whole gateway in the test's own loop, on real sockets, fed by method calls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from tests.support.client import Client
+from tests.support.feed import until
+from wsgate.app import Gateway
+from wsgate.config import Settings
+from wsgate.core.fanout import Fanout
+from wsgate.hub import Hub
+from wsgate.limits import Limits
+from wsgate.sources import Feed
+from wsgate.sources.local import LocalSource
+
+
+class LocalGateway:
+    """``publish`` is what a backend would do; ``connect`` what a browser would."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.app = Gateway(settings, source_factory=self._make_source)
+        self._clients: list[Client] = []
+
+    def _make_source(self, feed: Feed) -> Sequence[LocalSource]:
+        self.source = LocalSource(feed)
+        return [self.source]
+
+    @property
+    def port(self) -> int:
+        return self.app.port
+
+    @property
+    def hub(self) -> Hub:
+        return self.app.hub
+
+    @property
+    def core(self) -> Fanout:
+        return self.app.hub.core
+
+    @property
+    def totals(self) -> dict[str, int]:
+        return self.core.counters.snapshot()
+
+    def publish(self, channel: str, data: Any = None) -> None:
+        assert self.source.publish(channel, json.dumps(data).encode())
+
+    async def dial(self, **options: Any) -> Client:
+        return self._known(await Client.dial(self.port, **options))
+
+    async def connect(self, **options: Any) -> Client:
+        return self._known(await Client.connect(self.port, **options))
+
+    async def subscriber(self, *channels: str, **options: Any) -> Client:
+        client = await self.connect(**options)
+        reply = await client.subscribe(*channels)
+        assert "errors" not in reply, reply
+        return client
+
+    def _known(self, client: Client) -> Client:
+        self._clients.append(client)
+        return client
+
+    async def until_empty(self) -> None:
+        await until(lambda: len(self.hub) == 0, "every connection to be gone")
+
+    async def until_flushed(self) -> None:
+        """Nothing is left that could be written now: what is owed waits for slow readers."""
+        await until(lambda: not self.core.owes_publications, "an end of the flush")
+
+    def close_clients(self) -> None:
+        for client in self._clients:
+            client.close()
+
+
+@asynccontextmanager
+async def local_gateway(
+    *, limits: dict[str, float] | None = None, **settings: Any
+) -> AsyncIterator[LocalGateway]:
+    """Runs until the block ends; fails the test for anything that went wrong unseen."""
+
+    class Adjusted(Settings):
+        def limits(self) -> Limits:
+            return replace(super().limits(), **(limits or {}))  # type: ignore[arg-type]
+
+    defaults = {"ws_host": "127.0.0.1", "ws_port": 0, "ws_admin_port": 0}
+    complaints: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    recorder = _Recorder(complaints.append)
+    logging.getLogger("wsgate").addHandler(recorder)
+    gateway = LocalGateway(Adjusted(**(defaults | settings)))
+    try:
+        await gateway.app.start()
+        try:
+            yield gateway
+            gateway.core.check()
+        finally:
+            gateway.close_clients()
+            await gateway.app.stop()
+        assert len(gateway.hub) == 0
+        gateway.core.check()
+    finally:
+        logging.getLogger("wsgate").removeHandler(recorder)
+        loop.set_exception_handler(None)
+    assert not complaints, complaints
+
+
+class _Recorder(logging.Handler):
+    def __init__(self, note: Callable[[object], object]) -> None:
+        super().__init__(logging.WARNING)
+        self._note = note
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._note(record.getMessage())
+
+
+def server_side(client: Client) -> socket.socket:
+    """A duplicate of the gateway's socket for this client, found among this process's own."""
+    wanted = client.socket.getsockname()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            duplicate = os.dup(int(name))
+        except OSError:
+            continue  # it was the listing's own
+        try:
+            candidate = socket.socket(fileno=duplicate)
+        except OSError:
+            os.close(duplicate)
+            continue  # not a socket
+        try:
+            if candidate.getpeername() == wanted:
+                return candidate
+        except OSError:
+            pass  # not connected
+        candidate.close()
+    raise AssertionError("the gateway has no socket for this client")
