@@ -76,6 +76,7 @@ class Gateway:
             self._listening.close()
             raise
         for source in self.sources:
+            self.hub.feed_stale(source.name)  # until it says otherwise
             await source.start()
         self.acceptor.start()
         # What exists now lives as long as the process: the collector need not look at it again.
