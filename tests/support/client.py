@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
 import socket
 import struct
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from tests.support.frames import CLOSE, TEXT, Frame, FrameReader, close_frame, command, frame
+from tests.support.conversation import Conversation
+from tests.support.frames import CLOSE, TEXT, Frame, FrameReader, close_frame, frame
 
 READ_BYTES = 65536
 
@@ -25,8 +24,6 @@ UPGRADE = {
     "Sec-WebSocket-Key": KEY,
     "Sec-WebSocket-Version": "13",
 }
-
-_ids = itertools.count(1)
 
 
 class Ended(Exception):
@@ -46,7 +43,7 @@ def request(path: str = "/", headers: Mapping[str, str] = UPGRADE) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-class Client:
+class Client(Conversation):
     """Use ``dial`` for a bare connection, ``connect`` for an upgraded one."""
 
     def __init__(self, connected: socket.socket) -> None:
@@ -179,34 +176,8 @@ class Client:
 
     # wsgate.v1
 
-    async def say(self, type: str, **fields: Any) -> None:
-        await self.send(command(type, **fields))
+    async def send_text(self, text: str) -> None:
+        await self.send(frame(TEXT, text.encode()))
 
-    async def say_json(self, value: Any) -> None:
-        await self.send(frame(TEXT, json.dumps(value).encode()))
-
-    async def message(self) -> Any:
-        return (await self.receive()).message
-
-    async def messages(self, count: int) -> list[Any]:
-        return [await self.message() for _ in range(count)]
-
-    async def subscribe(self, *channels: str, **fields: Any) -> Any:
-        """The reply. Last values that come with it are left for ``message``."""
-        await self.say("subscribe", channels=channels, **fields)
-        reply = await self.message()
-        assert reply["type"] == "subscribed", reply
-        return reply
-
-    async def settle(self) -> list[Any]:
-        """Every message that the gateway had for this client by now.
-
-        Two pings: replies overtake publications that wait, but only those of the same moment.
-        """
-        received: list[Any] = []
-        for _ in range(2):
-            marker = f"settle-{next(_ids)}"
-            await self.say("ping", id=marker)
-            while (message := await self.message()) != {"type": "pong", "id": marker}:
-                received.append(message)
-        return received
+    async def receive_text(self) -> str:
+        return (await self.receive()).text

@@ -26,11 +26,14 @@ class Frame(NamedTuple):
     payload: bytes
 
     @property
-    def message(self) -> Any:
-        """The JSON in a text frame."""
+    def text(self) -> str:
         if self.opcode != TEXT:
             raise Malformed(f"a text frame is due, not {self}")
-        return json.loads(self.payload)
+        return self.payload.decode()
+
+    @property
+    def message(self) -> Any:
+        return json.loads(self.text)
 
     @property
     def close_code(self) -> int | None:

@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tests.support.client import Client
@@ -23,15 +24,26 @@ from wsgate.sources import Feed
 from wsgate.sources.local import LocalSource
 
 
+class LateSource(LocalSource):
+    """Its origin is not there yet when the gateway starts."""
+
+    async def start(self) -> None:
+        pass
+
+    async def arrive(self) -> None:
+        await super().start()
+
+
 class LocalGateway:
     """``publish`` is what a backend would do; ``connect`` what a browser would."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, source: type[LocalSource] = LocalSource) -> None:
         self.app = Gateway(settings, source_factory=self._make_source)
+        self._source_type = source
         self._clients: list[Client] = []
 
     def _make_source(self, feed: Feed) -> Sequence[LocalSource]:
-        self.source = LocalSource(feed)
+        self.source = self._source_type(feed)
         return [self.source]
 
     @property
@@ -83,7 +95,10 @@ class LocalGateway:
 
 @asynccontextmanager
 async def local_gateway(
-    *, limits: dict[str, float] | None = None, **settings: Any
+    *,
+    limits: dict[str, float] | None = None,
+    source: type[LocalSource] = LocalSource,
+    **settings: Any,
 ) -> AsyncIterator[LocalGateway]:
     """Runs until the block ends; fails the test for anything that went wrong unseen."""
 
@@ -97,7 +112,7 @@ async def local_gateway(
     loop.set_exception_handler(lambda _, context: complaints.append(context))
     recorder = _Recorder(complaints.append)
     logging.getLogger("wsgate").addHandler(recorder)
-    gateway = LocalGateway(Adjusted(**(defaults | settings)))
+    gateway = LocalGateway(Adjusted(**(defaults | settings)), source)
     try:
         await gateway.app.start()
         try:
@@ -126,9 +141,9 @@ class _Recorder(logging.Handler):
 def server_side(client: Client) -> socket.socket:
     """A duplicate of the gateway's socket for this client, found among this process's own."""
     wanted = client.socket.getsockname()
-    for name in os.listdir("/proc/self/fd"):
+    for entry in Path("/proc/self/fd").iterdir():
         try:
-            duplicate = os.dup(int(name))
+            duplicate = os.dup(int(entry.name))
         except OSError:
             continue  # it was the listing's own
         try:
