@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 import structlog
+from pydantic import SecretStr
 
 from wsgate.admin import Admin
 from wsgate.config import Settings
@@ -78,7 +79,7 @@ class Gateway:
         for source in self.sources:
             self.hub.feed_stale(source.name)  # until it says otherwise
             await source.start()
-        self.acceptor.start()
+        await self.acceptor.start()
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -109,7 +110,7 @@ class Gateway:
 
     def not_ready(self) -> list[str]:
         """Why new clients had better go elsewhere; empty when they are welcome."""
-        reasons = [f"{source.name}: not connected" for source in self.sources if not source.connected]
+        reasons = [f"{one.name}: not connected" for one in self.sources if not one.connected]
         if len(self.hub) >= self._limits.connections_max:
             reasons.append("as many connections as WS_MAX_CONNECTIONS allows")
         if self._stopping:
@@ -123,12 +124,16 @@ class Gateway:
                 feed,
                 settings.nats_url,
                 settings.nats_subjects,
-                credentials=settings.nats_creds,
+                creds_file=settings.nats_creds,
                 user=settings.nats_user,
-                password=settings.nats_password,
-                token=settings.nats_token,
+                password=_revealed(settings.nats_password),
+                token=_revealed(settings.nats_token),
             )
         ]
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _listen(host: str, port: int, setting: str) -> socket.socket:

@@ -1,4 +1,4 @@
-"""When to flush: at the end of the tick, or of the window, and in slices that leave the loop its turn."""
+"""When to flush: at the end of the tick or of the window, in slices that let the loop go on."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Flushing:
         self._after()
 
     def _adapt(self, took_s: float, unfinished: bool) -> None:
-        """Let the next slice take about SLICE_S: what a visit costs depends on the machine and load."""
+        """Let the next slice take about SLICE_S: what a visit costs depends on machine and load."""
         self.slices += 1
         if unfinished and took_s > 0:
             wanted = int(self._visits * min(2.0, max(0.5, SLICE_S / took_s)))

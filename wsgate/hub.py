@@ -92,7 +92,7 @@ class Hub:
     # ------------------------------------------------------------------ publications, from sources
 
     def publish(self, subject: str, payload: bytes) -> bool:
-        """Publish JSON on the channel named like the subject; False if it was refused and counted."""
+        """Publish JSON on the channel named like the subject; False if refused, and counted."""
         channel = self.core.find_channel(subject)
         if channel is None:
             channel = self._open_channel(subject)
@@ -220,15 +220,13 @@ class Hub:
         self.core.delivery.end(connection.handle, answer, False)
         self._await_close(connection)
 
-    def failed(self, connection: Connection, code: int, reason: str, close_sent: bool) -> None:
-        """The client broke the WebSocket protocol; if `close_sent` it was told already."""
+    def failed(self, connection: Connection, code: int, reason: str) -> None:
+        """The client broke the WebSocket protocol; `reason` is for the log."""
         self._note_end(connection, f"failed_{code}")
         if self._verbose:
             log.debug("client failed", connection=connection.handle, code=code, reason=reason)
-        if close_sent:
-            self.core.delivery.mute(connection.handle)
-        else:
-            self.core.delivery.end(connection.handle, Frame.close(code, reason), False)
+        close = Frame.close(code, CloseCode(code).reason)
+        self.core.delivery.end(connection.handle, close, False)
         self._await_close(connection)
 
     def lost(self, connection: Connection) -> None:
@@ -248,7 +246,7 @@ class Hub:
         core, handle = self.core, connection.handle
         channels, errors = admit(
             command,
-            self._rules,
+            self._permits,
             core.subscription_count(handle),
             lambda name: core.is_subscribed(handle, name),
             self._limits.subscriptions_max,
@@ -273,6 +271,10 @@ class Hub:
         rule = self._rules.index(name)
         assert rule is not None, "admitted without a rule"
         return {"epoch": self.epoch, "seq": self.core.subscribe(handle, name, rule, interval_ms)}
+
+    def _permits(self, name: str) -> bool:
+        """Whether a rule allows the channel or pattern: it does if it is known already."""
+        return self.core.find_channel(name) is not None or self._rules.permits(name)
 
     def _unsubscribe(self, connection: Connection, command: Unsubscribe) -> None:
         for name in command.channels:

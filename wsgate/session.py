@@ -1,6 +1,6 @@
 """Session: what the protocol has to remember of one connection, and what it lets the client do.
 
-Pure: no IO, no clock. Imports protocol and rules. There are tens of thousands of sessions, so one
+Pure: no IO, no clock. There are tens of thousands of sessions, so one
 remembers one number. Who is subscribed to what, and which max_rate clocks run, is the core's to
 know: it is passed in, or the hub asks.
 """
@@ -26,7 +26,6 @@ from wsgate.protocol import (
     decode,
     is_pattern,
 )
-from wsgate.rules import Rules
 
 # What a client that speaks the protocol never sends. The other errors can be met by a good one
 # again and again, so they do not count towards the end of the connection.
@@ -76,13 +75,14 @@ class Admission(NamedTuple):
 
 def admit(
     command: Subscribe,
-    rules: Rules,
+    permits: Callable[[str], bool],
     held: int,
     holds: Callable[[str], bool],
     subscriptions_max: int = CONNECTION_SUBSCRIPTIONS_MAX,
 ) -> Admission:
     """Sifts the channels of a command for a connection that has ``held`` subscriptions.
 
+    ``permits(channel)``: whether the rules allow a subscription to this channel or pattern.
     Channels are admitted in order as long as there is room; those it ``holds`` already need none.
     """
     channels: list[str] = []
@@ -91,7 +91,7 @@ def admit(
     # Only near the limit does it matter which channels are held.
     ample = room >= len(command.channels)
     for channel in command.channels:
-        if not rules.permits(channel):
+        if not permits(channel):
             errors[channel] = (
                 ErrorCode.PATTERN_NOT_ALLOWED if is_pattern(channel) else ErrorCode.UNKNOWN_CHANNEL
             )

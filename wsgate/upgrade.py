@@ -20,13 +20,36 @@ from wsgate.limits import Limits
 from wsgate.protocol import COMMAND_BYTES_MAX, select_subprotocol
 
 RETRY_AFTER_S = "5"
+SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Accept: "
+)
+
+
+class SwitchingProtocols(WSUpgradeResponse):
+    """The 101: the same bytes for everybody but for the key's answer, so no headers are built."""
+
+    __slots__ = ("_subprotocol",)
+
+    def __init__(self, subprotocol: str | None) -> None:
+        self.status = HTTPStatus.SWITCHING_PROTOCOLS
+        self.headers = {}
+        self.body = None
+        self._subprotocol = subprotocol
+
+    def to_bytes(self) -> bytearray:
+        """What picows sends, once it has put Sec-WebSocket-Accept among the headers."""
+        head = SWITCHING + self.headers["Sec-WebSocket-Accept"].encode()
+        if self._subprotocol is not None:
+            head += b"\r\nSec-WebSocket-Protocol: " + self._subprotocol.encode()
+        return bytearray(head + b"\r\n\r\n")
 
 
 class Upgrade:
     """Answers each HTTP request with a new connection of the hub, or a refusal.
 
-    ``not_ready()`` gives the reasons why this gateway wants no new clients, for ``/readyz``: it keeps
-    accepting them all the same, since when NATS is away every gateway is unready at once.
+    ``not_ready()`` gives the reasons why this gateway wants no new clients, for ``/readyz``: it
+    keeps accepting them all the same, since when NATS is away every gateway is unready at once.
     """
 
     def __init__(
@@ -38,7 +61,7 @@ class Upgrade:
         self._not_ready = not_ready
         self.refused: Counter[str] = Counter()
 
-    def __call__(self, request: WSUpgradeRequest) -> Connection | WSUpgradeResponseWithListener:
+    def __call__(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
         headers = request.headers
         if "Upgrade" not in headers:
             return self._plain(request.path.partition(b"?")[0])
@@ -100,6 +123,8 @@ def _answer(
 def _accept_upgrade_in_list(request: WSUpgradeRequest) -> None:
     """Let ``Connection: keep-alive, Upgrade`` pass, which RFC 6455 allows and picows does not."""
     lines = request.headers.getall("Connection", [])
+    if len(lines) == 1 and lines[0].lower() == "upgrade":
+        return
     tokens = [token.strip().lower() for line in lines for token in line.split(",")]
     if "upgrade" in tokens:
         request.headers["Connection"] = "upgrade"

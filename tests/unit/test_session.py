@@ -97,7 +97,7 @@ def admitted(
 ) -> Admission:
     held = held or set()
     command = Subscribe(tuple(channels), tuple(malformed))
-    return admit(command, DEFAULT_RULES, len(held), held.__contains__, limit)
+    return admit(command, DEFAULT_RULES.permits, len(held), held.__contains__, limit)
 
 
 def test_channels_and_permitted_patterns_are_admitted_in_order() -> None:
@@ -141,7 +141,7 @@ def test_what_is_refused_takes_no_room() -> None:
 def test_the_default_limit() -> None:
     channels = [f"global.{n}" for n in range(1001)]
     accepted, errors = admit(
-        Subscribe(tuple(channels)), DEFAULT_RULES, held=0, holds=lambda channel: False
+        Subscribe(tuple(channels)), DEFAULT_RULES.permits, held=0, holds=lambda channel: False
     )
     assert accepted == channels[:1000]
     assert errors == {"global.1000": ErrorCode.TOO_MANY_SUBSCRIPTIONS}

@@ -26,7 +26,7 @@ from wsgate.sources.nats_limits import NatsLimits
 from wsgate.sources.nats_link import LinkTimeout
 from wsgate.sources.nats_login import Address, Login, LoginError
 from wsgate.sources.nats_report import NatsReporter, diagnose
-from wsgate.sources.throttle import Throttle
+from wsgate.throttle import Throttle
 
 # Back-off
 

@@ -17,7 +17,7 @@ from wsgate.sources import Feed
 from wsgate.sources.nats_client import Message
 from wsgate.sources.nats_limits import NatsLimits
 from wsgate.sources.nats_login import Address, LoginError
-from wsgate.sources.throttle import Throttle
+from wsgate.throttle import Throttle
 
 
 class Trouble(NamedTuple):

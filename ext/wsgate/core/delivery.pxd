@@ -13,7 +13,8 @@ from wsgate.core.slots cimport Slots
 
 # A round over the slots: every one that was dirty when it began is visited once.
 cdef struct round_t:
-    uint32_t start              # where it began; another place each time, so that nobody is always last
+    uint32_t turn               # multiples of the golden ratio: where rounds begin spreads evenly,
+    uint32_t start              # ... so that nobody is always last
     uint32_t at                 # where it goes on
     uint8_t wrapped             # only slots below `start` are left
     uint8_t active

@@ -36,8 +36,9 @@ from wsgate.core.outbox cimport (
 from wsgate.core.sink cimport SINK_BROKEN, iovec
 
 cdef enum:
-    WRITES_A_VISIT_MAX = 4          # then the next connection has its turn
+    WRITES_A_VISIT_MAX = 4          # then the next connection has its turn, unless replies are left
     EVENTS_COUNT_LIMIT = 32768      # outbox_t counts in 16 bits
+    GOLDEN_RATIO = 2654435769       # its fraction, times 2^32
 
 SLOW = "slow_consumer"              # passed a limit that does not allow for a gap
 BROKEN = "broken"                   # the sink says the connection is gone
@@ -265,15 +266,16 @@ cdef class Delivery:
     # writing
 
     cdef int cut(self, uint32_t slot, outbox_t* box, frame_t* frame, size_t sent) except -1:
-        """`frame` was cut after `sent` bytes: the sink takes its rest, and nothing more."""
+        """`frame` was cut after `sent` bytes: the sink takes its rest, and nothing more; 1 if it did."""
         cdef int held = self.sink.carry(slot, frame.data + sent, frame.size - sent)
         self.counters.totals.blocked += 1
         if held == SINK_BROKEN:
-            return self.doom(slot, BROKEN)
+            self.doom(slot, BROKEN)
+            return 0
         self.counters.totals.written_bytes += frame.size - sent
         if held:
             box.flags |= BLOCKED
-        return 0
+        return 1
 
     cdef int write_single(self, uint32_t slot, outbox_t* box) except -1:
         """The common case: one event is owed and nothing else."""
@@ -287,9 +289,8 @@ cdef class Delivery:
         if sent < 0:
             return self.doom(slot, BROKEN)
         self.counters.totals.written_bytes += sent
-        if <size_t>sent < frame.size:
-            self.cut(slot, box, frame, sent)
-        self.counters.totals.deliveries += frame.name_size != 0
+        if <size_t>sent == frame.size or self.cut(slot, box, frame, sent):
+            self.counters.totals.deliveries += frame.name_size != 0
         box.len = 0
         box.head = 0
         box.bytes = 0
@@ -301,7 +302,8 @@ cdef class Delivery:
         cdef batch_t* batch = &self.batch
         cdef Py_ssize_t sent
         cdef size_t left
-        cdef uint32_t whole = 0
+        cdef uint32_t whole = 0             # left the outbox
+        cdef uint32_t delivered             # of those: not lost on the way out
         cdef uint32_t at
         outbox_gather(box, batch, self.channels)
         sent = self.sink.send(slot, batch.parts, batch.count)
@@ -312,15 +314,16 @@ cdef class Delivery:
         left = sent
         if left == batch.bytes:
             whole = batch.count
+            delivered = whole
         else:
             while left >= batch.frames[whole].size:
                 left -= batch.frames[whole].size
                 whole += 1
-            self.cut(slot, box, batch.frames[whole], left)
-            whole += 1                      # the cut one has left the outbox too
-        for at in range(whole):
+            delivered = whole + self.cut(slot, box, batch.frames[whole], left)
+            whole += 1
+        for at in range(delivered):
             self.counters.totals.deliveries += batch.frames[at].name_size != 0
-        self.counters.totals.replies += min(whole, batch.control)
+        self.counters.totals.replies += min(delivered, batch.control)
         if outbox_take(box, batch, whole, self.channels):
             self.doom(slot, CLOSED)
         return 0
@@ -328,18 +331,18 @@ cdef class Delivery:
     cdef int visit(self, uint32_t slot) except -1:
         """Write what `slot` is owed: in one write, unless it is very much."""
         cdef outbox_t* box = &self.outboxes[slot]
-        cdef int writes
-        for writes in range(WRITES_A_VISIT_MAX):
-            if box.flags & (BLOCKED | DOOMED) or not outbox_owes(box):
+        cdef int writes = 0
+        while outbox_owes(box) and not box.flags & (BLOCKED | DOOMED):
+            if writes >= WRITES_A_VISIT_MAX and (box.control == NULL or box.control.len == 0):
+                self.mark(slot, box)
                 return 0
+            writes += 1
             if box.gapped:
                 self.write_gap(box)
             if box.len == 1 and box.owed.len == 0 and box.control == NULL:
                 self.write_single(slot, box)
             else:
                 self.write_batch(slot, box)
-        if outbox_owes(box):
-            self.mark(slot, box)
         return 0
 
     cdef bint flush_round(self, uint32_t visits) except -1:
@@ -349,9 +352,8 @@ cdef class Delivery:
         if not round.active:
             if self.dirty.count == 0:
                 return False
-            # A step of the golden ratio: the places where rounds begin spread evenly.
-            round.start = <uint32_t>(
-                (round.start + <uint64_t>(self.slots.limit * 0.618)) % self.slots.limit)
+            round.turn += GOLDEN_RATIO
+            round.start = <uint32_t>((<uint64_t>round.turn * self.slots.limit) >> 32)
             round.at = round.start
             round.wrapped = False
             round.active = True

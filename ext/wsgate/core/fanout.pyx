@@ -18,7 +18,7 @@ from wsgate.core.bitmap cimport bitmap_set
 from wsgate.core.channel cimport EVENT, channel_t
 from wsgate.core.delivery cimport Delivery
 from wsgate.core.frame cimport frame_drop, frame_keep
-from wsgate.core.idset cimport idset_add
+from wsgate.core.idset cimport idset_add, idset_contains
 from wsgate.core.index cimport PACED, SLOT_MASK
 from wsgate.core.memory cimport free_block, grown, resize_block
 from wsgate.core.outbox cimport (
@@ -39,7 +39,8 @@ cdef extern from * nogil:
 cdef enum:
     PREFETCH_BOX = 12           # subscribers ahead: their outboxes are cold at 10,000 connections
     PREFETCH_LANE = 6
-    SPREAD_A_VISIT = 128        # ids put into that many outboxes cost about one write
+    SPREAD_A_VISIT = 128        # ids put into that many outboxes cost about one write ...
+    SPREAD_LEAST = 4            # ... and a channel about as much as that many, if nobody wants it
     NO_TIMER = 0xFFFFFFFF
 
 
@@ -66,6 +67,8 @@ cdef class Fanout(Roster):
 
     def publish(self, id: int, payload: bytes) -> bool:
         """Publish `payload` (JSON, checked) on a known channel; whether anybody wants it."""
+        if <size_t>id >= self.channels.cap or not self.channels.table[<uint32_t>id].known:
+            raise KeyError(f"no channel has the id {id}")
         self.counters.totals.publications += 1
         if self.channels.table[<uint32_t>id].kind == EVENT:
             return self.publish_event(id, payload)
@@ -137,21 +140,26 @@ cdef class Fanout(Roster):
     # state
 
     cdef int publish_state(self, uint32_t id, bytes payload) except -1:
-        cdef uint32_t wanted, at
-        cdef uint32_t patterns_len = 0
-        cdef uint32_t* patterns = self.index.matching(id, &patterns_len)
+        cdef uint32_t wanted = self.audience(id)
         self.channels.publish_state(id, payload)
-        wanted = self.index.topics[id].len
-        for at in range(patterns_len):
-            wanted += self.index.topics[patterns[at]].len
-        if self.channels.table[id].pending:
+        if wanted == 0:
+            self.counters.totals.publications_unwanted += 1
+        elif self.channels.table[id].pending:
             # Nothing was spread since the last publication: this one takes its place for everybody.
             self.counters.totals.conflated += wanted
-        elif wanted:
-            self.add_pending(id)
         else:
-            self.counters.totals.publications_unwanted += 1
+            self.add_pending(id)
         return wanted != 0
+
+    cdef uint32_t audience(self, uint32_t id) except? 0xFFFFFFFF:
+        """How many subscriptions match channel `id`."""
+        cdef uint32_t patterns_len = 0
+        cdef uint32_t* patterns = self.index.matching(id, &patterns_len)
+        cdef uint32_t count = self.index.topics[id].len
+        cdef uint32_t at
+        for at in range(patterns_len):
+            count += self.index.topics[patterns[at]].len
+        return count
 
     cdef int add_pending(self, uint32_t id) except -1:
         cdef pending_t* pending = &self.pending
@@ -235,6 +243,9 @@ cdef class Fanout(Roster):
                     or box.flags & (CLOSING | DOOMED)):
                 continue
             box.stamp = self.stamp
+            if idset_contains(&box.owed, id):
+                self.counters.totals.conflated += 1     # the newer value goes in its place
+                continue
             answer = self.paces.offer(slot, self.index.entry_of(topic, at).group, id, self.now_ms)
             if answer == RELEASED:
                 self.owe(slot, id)
@@ -266,24 +277,23 @@ cdef class Fanout(Roster):
         becomes dirty behind the round's place waits for the next one (``dirty_count``).
         """
         cdef pending_t* pending = &self.pending
-        cdef uint32_t left = visits
-        cdef uint32_t id, cost
+        cdef uint64_t left = <uint64_t>visits * SPREAD_A_VISIT
+        cdef uint32_t id
         self.now_ms = now_ms
         while pending.len and left:
             id = pending.ids[pending.head]
             pending.head += 1
             pending.len -= 1
-            cost = self.index.topics[id].len // SPREAD_A_VISIT
+            left -= min(left, <uint64_t>(SPREAD_LEAST + self.audience(id)))
             if self.channels.table[id].pending:
                 self.spread(id)
             self.channels.unuse(id, 1)
-            left -= min(left, cost)
         self.paces.instant += 1
         if pending.len == 0:
             pending.head = 0
-        if left == 0:
+        if left < SPREAD_A_VISIT:
             return True
-        return self.delivery.flush_round(left) or pending.len > 0
+        return self.delivery.flush_round(<uint32_t>(left // SPREAD_A_VISIT))
 
     def tick(self, now_ms: int) -> list:
         """Let time pass: clocks strike; the shell's due timers come back as (handle, timer)."""

@@ -5,7 +5,7 @@
 #
 # Up to SMALL ids (one cache line) a scan answers "is it in?"; past that a hash table does, kept in
 # the same block behind the ids. Invariant: no id twice; with a table, table and queue hold the same.
-# Cost: add O(1) amortised, take O(1), discard O(length), memory 12 bytes an id.
+# Cost: add O(1) amortised, take O(1) an id, discard O(length), of one or of many; 12 bytes an id.
 
 from libc.stdint cimport uint32_t
 
@@ -23,6 +23,7 @@ cdef struct idset_t:
 cdef int idset_add(idset_t* self, uint32_t id) except -1       # 1: it was new
 cdef bint idset_contains(const idset_t* self, uint32_t id) noexcept nogil
 cdef bint idset_discard(idset_t* self, uint32_t id) noexcept nogil
+cdef int idset_discard_all(idset_t* self, list ids) except -1    # all of them are in
 cdef void idset_take(idset_t* self, uint32_t count) noexcept nogil     # the first `count` leave
 cdef void idset_free(idset_t* self) noexcept
 

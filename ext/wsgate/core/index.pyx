@@ -15,7 +15,6 @@ expanded: a channel remembers which patterns match it, until a pattern comes or 
 from libc.string cimport memset
 
 from wsgate.core.memory cimport free_block, grown, resize_block
-from wsgate.core.pattern cimport pattern_matches
 
 
 cdef class Index:
@@ -56,6 +55,8 @@ cdef class Index:
         cdef object known = self.ids.get(name)
         cdef uint32_t id
         if known is not None:
+            if self.topics[<uint32_t>known].is_pattern != is_pattern:
+                raise ValueError(f"{name!r} cannot be both a channel and a pattern")
             return known
         if self.free_ids:
             id = self.free_ids.pop()
@@ -224,12 +225,13 @@ cdef class Index:
 
     cdef bint covers_name(self, uint32_t slot, const char* name, size_t size) except -1:
         """The same for a channel known by name only: its id may have been given away."""
-        cdef subscriber_t* subscriber = &self.subscribers[slot]
-        cdef uint32_t at
-        cdef bytes label
-        for at in range(subscriber.len):
-            label = (<str>self.labels[subscriber.list[at].topic]).encode("ascii")
-            if pattern_matches(label, len(label), name, size):
+        cdef str label = name[:size].decode("ascii")
+        cdef object known = self.ids.get(label)
+        cdef uint32_t id
+        if known is not None:
+            return self.covers(slot, known)
+        for id in self.trie.match(label):
+            if self.find(slot, id) != NULL:
                 return True
         return False
 

@@ -63,7 +63,8 @@ cdef int outbox_gather(outbox_t* self, batch_t* batch, Channels channels) except
 cdef int outbox_take(
     outbox_t* self, const batch_t* batch, uint32_t count, Channels channels
 ) except -1
-cdef int outbox_purge(outbox_t* self, uint32_t slot, Index index, Channels channels) except -1
+cdef int outbox_purge_events(outbox_t* self, uint32_t slot, bytes ended, Index index) except -1
+cdef int outbox_purge_states(outbox_t* self, unwanted, Channels channels) except -1
 cdef int outbox_clear(outbox_t* self, Channels channels) except -1
 cdef int outbox_free(outbox_t* self, Channels channels) except -1
 

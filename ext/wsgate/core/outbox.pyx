@@ -10,14 +10,16 @@ They leave in that order, CLOSE after all of them. Never: writes (fan-out does),
 when a limit is passed.
 Invariant: ``bytes`` is the sum over the ring; what stands in a lane is whole: a frame that was cut
 while being written has left the outbox, its rest is the sink's.
-Cost: push O(1), take O(frames taken), purge O(owed x own subscriptions), only on unsubscribing.
+Cost: push O(1), take O(frames taken), purge O(owed + purged x own subscriptions), only on
+unsubscribing.
 """
 
 from libc.string cimport memmove
 
 from wsgate.core.frame cimport CLOSE, PLAIN, frame_drop, frame_keep
-from wsgate.core.idset cimport idset_at, idset_discard, idset_free, idset_take
+from wsgate.core.idset cimport idset_at, idset_contains, idset_discard_all, idset_free, idset_take
 from wsgate.core.memory cimport free_block, grown, resize_block
+from wsgate.core.pattern cimport pattern_matches
 
 cdef enum:
     RING_LEAST = 8              # 64 bytes: a quiet connection's ring
@@ -202,29 +204,35 @@ cdef int outbox_take(
 
 # giving up what is owed
 
-cdef int outbox_purge(outbox_t* self, uint32_t slot, Index index, Channels channels) except -1:
-    """Give up everything owed for channels that `slot` does not want any more; how many that was."""
-    cdef uint32_t at, id
-    cdef uint32_t kept = 0
+cdef int outbox_purge_events(outbox_t* self, uint32_t slot, bytes ended, Index index) except -1:
+    """Give up the events that the subscription `ended` asked for and no other of `slot`; how many."""
+    cdef const char* pattern = ended
+    cdef size_t pattern_size = len(ended)
     cdef uint32_t owed = self.len
+    cdef uint32_t kept = 0
+    cdef uint32_t at
     cdef frame_t* frame
-    cdef list unwanted
     for at in range(owed):
         frame = self.ring[(self.head + at) & (self.cap - 1)]
-        if frame.name_size == 0 or index.covers_name(
-                slot, frame.data + frame.name_at, frame.name_size):
-            self.ring[(self.head + kept) & (self.cap - 1)] = frame
-            kept += 1
-        else:
+        if (pattern_matches(pattern, pattern_size, frame.data + frame.name_at, frame.name_size)
+                and not index.covers_name(slot, frame.data + frame.name_at, frame.name_size)):
             self.bytes -= frame.size
             frame_drop(frame)
+        else:
+            self.ring[(self.head + kept) & (self.cap - 1)] = frame
+            kept += 1
     self.len = <uint16_t>kept
-    unwanted = [idset_at(&self.owed, at) for at in range(self.owed.len)
-                if not index.covers(slot, idset_at(&self.owed, at))]
-    for id in unwanted:
-        idset_discard(&self.owed, id)
+    return <int>(owed - kept)
+
+
+cdef int outbox_purge_states(outbox_t* self, unwanted, Channels channels) except -1:
+    """Give up the values of those of the channels in `unwanted` that are owed; how many."""
+    cdef list gone = [id for id in unwanted if idset_contains(&self.owed, id)]
+    cdef uint32_t id
+    idset_discard_all(&self.owed, gone)
+    for id in gone:
         channels.unuse(id, 1)
-    return <int>(owed - kept + len(unwanted))
+    return <int>len(gone)
 
 
 cdef int outbox_clear(outbox_t* self, Channels channels) except -1:

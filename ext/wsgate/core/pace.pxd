@@ -35,8 +35,12 @@ cdef class Paces:
     cdef int offer(self, uint32_t slot, uint32_t group, uint32_t id, uint64_t now_ms) except -1
     cdef list take_due(self, uint32_t slot, uint64_t now_ms)
     cdef uint64_t next_release(self, uint32_t slot) except? 0
-    cdef int keep(self, uint32_t slot, list wanted) except -1
     cdef list held(self, uint32_t slot)
+    cdef int give_up(self, uint32_t slot, unwanted) except -1
+    cdef int forget(self, uint32_t slot) except -1
+
+    # its own
+    cdef int _release_if_idle(self, pace_group_t* group) except -1
 
 
 cdef enum Offer:

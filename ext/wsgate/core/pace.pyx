@@ -8,7 +8,13 @@ for longer than its interval.
 Cost: O(1) for each publication held back; nothing at all for connections that set no rate.
 """
 
-from wsgate.core.idset cimport idset_add, idset_at, idset_free
+from wsgate.core.idset cimport (
+    idset_add,
+    idset_at,
+    idset_contains,
+    idset_discard_all,
+    idset_free,
+)
 
 
 cdef class Pace:
@@ -45,7 +51,7 @@ cdef class Paces:
         """The connection's group with this interval, a free one made so, or 0: all are taken."""
         cdef Pace pace = self.by_slot[slot]
         cdef uint32_t free = 0
-        cdef uint32_t at
+        cdef int at
         if pace is None:
             pace = self.by_slot[slot] = Pace()
         for at in range(PACE_GROUPS_MAX):
@@ -67,9 +73,7 @@ cdef class Paces:
         """One subscription less is in the group; the last one frees it."""
         cdef pace_group_t* left = &(<Pace>self.by_slot[slot]).groups[group - 1]
         left.subscriptions -= 1
-        if left.subscriptions == 0 and left.held.len == 0:
-            left.interval_ms = 0
-        return 0
+        return self._release_if_idle(left)
 
     cdef int offer(self, uint32_t slot, uint32_t group, uint32_t id, uint64_t now_ms) except -1:
         """A channel of the group was published: an Offer says what becomes of it."""
@@ -90,7 +94,8 @@ cdef class Paces:
         cdef Pace pace = self.by_slot[slot]
         cdef pace_group_t* group
         cdef list due = []
-        cdef uint32_t at, position
+        cdef uint32_t position
+        cdef int at
         if pace is None:
             return due
         for at in range(PACE_GROUPS_MAX):
@@ -100,8 +105,7 @@ cdef class Paces:
                 for position in range(group.held.len):
                     due.append(idset_at(&group.held, position))
                 idset_free(&group.held)
-                if group.subscriptions == 0:
-                    group.interval_ms = 0
+                self._release_if_idle(group)
         return due
 
     cdef uint64_t next_release(self, uint32_t slot) except? 0:
@@ -112,35 +116,42 @@ cdef class Paces:
     cdef list held(self, uint32_t slot):
         """The channels that the connection's clocks hold."""
         cdef Pace pace = self.by_slot[slot]
-        cdef uint32_t at, position
+        cdef uint32_t position
+        cdef int at
         if pace is None:
             return []
         return [idset_at(&pace.groups[at].held, position)
                 for at in range(PACE_GROUPS_MAX)
                 for position in range(pace.groups[at].held.len)]
 
-    cdef int keep(self, uint32_t slot, list wanted) except -1:
-        """Hold only what is in `wanted`; None: the connection is gone, with its clocks."""
+    cdef int give_up(self, uint32_t slot, unwanted) except -1:
+        """Hold none of the channels in `unwanted` any more."""
         cdef Pace pace = self.by_slot[slot]
         cdef pace_group_t* group
-        cdef uint32_t at, position, id
-        cdef list kept
+        cdef list gone
+        cdef uint32_t id
+        cdef int at
         if pace is None:
             return 0
         for at in range(PACE_GROUPS_MAX):
             group = &pace.groups[at]
-            kept = []
-            for position in range(group.held.len):
-                id = idset_at(&group.held, position)
-                if wanted is not None and id in wanted:
-                    kept.append(id)
-                else:
-                    self.channels.unuse(id, 1)
-            if len(kept) == <Py_ssize_t>group.held.len:
+            if group.held.len == 0:
                 continue
-            idset_free(&group.held)
-            for id in kept:
-                idset_add(&group.held, id)
-        if wanted is None:
-            self.by_slot[slot] = None
+            gone = [id for id in unwanted if idset_contains(&group.held, id)]
+            idset_discard_all(&group.held, gone)
+            for id in gone:
+                self.channels.unuse(id, 1)
+            self._release_if_idle(group)
+        return 0
+
+    cdef int forget(self, uint32_t slot) except -1:
+        """The connection is gone, with its clocks."""
+        self.give_up(slot, self.held(slot))
+        self.by_slot[slot] = None
+        return 0
+
+    cdef int _release_if_idle(self, pace_group_t* group) except -1:
+        """Let another rate have the group, once nobody is in it and nothing waits for its clock."""
+        if group.subscriptions == 0 and group.held.len == 0:
+            group.interval_ms = 0
         return 0

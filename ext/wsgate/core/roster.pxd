@@ -29,7 +29,9 @@ cdef class Roster:
 
     cdef int settle(self, uint32_t id) except -1
     cdef int owe(self, uint32_t slot, uint32_t id) except -1
-    cdef int owe_matching(self, uint32_t slot, str pattern) except -1
+    cdef bint matched(self, bytes pattern, uint32_t channel) except -1
+    cdef list values_matching(self, str pattern)
+    cdef list due_matching(self, uint32_t slot, str pattern)
     cdef int drop_pattern(self, uint32_t id) except -1
     cdef int end_subscription(self, uint32_t slot, uint32_t id) except -1
-    cdef int purge(self, uint32_t slot) except -1
+    cdef int purge(self, uint32_t slot, str ended, list states) except -1

@@ -4,13 +4,19 @@ Owns: index, channels, outboxes, clocks and timers, and keeps them in step with 
 Invariant: a channel is in use by each of its subscribers; a pattern is known only while it has some;
 what a connection is owed is for channels that one of its subscriptions still wants.
 Cost: subscribing to a channel O(own subscriptions); to a pattern O(known channels), to see which
-values it owes; unsubscribing O(own subscriptions + owed x own subscriptions).
+values it owes; unsubscribing O(own subscriptions + owed).
 """
 
 from wsgate.core.channel cimport EVENT, STATE, channel_t
-from wsgate.core.idset cimport idset_add
+from wsgate.core.idset cimport idset_add, idset_at
 from wsgate.core.index cimport NO_ID, subscription_t
-from wsgate.core.outbox cimport CLOSING, DOOMED, outbox_owes, outbox_purge, outbox_t
+from wsgate.core.outbox cimport (
+    CLOSING,
+    DOOMED,
+    outbox_purge_events,
+    outbox_purge_states,
+    outbox_t,
+)
 from wsgate.core.pattern cimport pattern_matches
 from wsgate.core.sink cimport Sink
 
@@ -67,7 +73,7 @@ cdef class Roster:
         while self.index.subscribers[slot].len:
             self.end_subscription(
                 slot, self.index.subscribers[slot].list[self.index.subscribers[slot].len - 1].topic)
-        self.paces.keep(slot, None)
+        self.paces.forget(slot)
         for timer in range(TIMERS):
             self.wheel.cancel_node(slot * TIMERS + timer)
         return self.delivery.release(handle)
@@ -94,14 +100,17 @@ cdef class Roster:
 
     def find_channel(self, name: str) -> int | None:
         """The id of a channel that is known, good until the next call that opens one."""
-        return self.index.ids.get(name)
+        cdef object id = self.index.ids.get(name)
+        if id is None or self.index.topics[<uint32_t>id].is_pattern:
+            return None
+        return id
 
     def open_channel(self, name: str, rule: int) -> int:
         """The id of channel `name`, which is known from now on; the oldest unused one may be forgotten.
 
         Raises TooManyChannels when all that may be known are in use.
         """
-        cdef object known = self.index.ids.get(name)
+        cdef object known = self.find_channel(name)
         cdef uint32_t id, oldest
         if known is not None:
             return known
@@ -142,21 +151,29 @@ cdef class Roster:
     def subscribe_pattern(self, handle: int, pattern: str, interval_ms: int = 0) -> None:
         """Subscribe to every channel that matches; known values of state channels are owed at once."""
         cdef uint32_t slot = self._slot(handle)
-        cdef uint32_t id = self.index.open_topic(pattern, True)
+        cdef list values = self.values_matching(pattern)
+        cdef uint32_t topic, id
+        for id in values:
+            self.settle(id)
+        topic = self.index.open_topic(pattern, True)
         try:
-            self._join(slot, id, interval_ms)
+            self._join(slot, topic, interval_ms)
         finally:
-            self.drop_pattern(id)
-        self.owe_matching(slot, pattern)
+            self.drop_pattern(topic)
+        self.paces.give_up(slot, values)        # all at once: one by one it would be quadratic
+        for id in values:
+            self.owe(slot, id)
 
     def unsubscribe(self, handle: int, name: str) -> bool:
         """End a subscription and give up what is owed for it alone; False if there was none."""
         cdef uint32_t slot = self._slot(handle)
         cdef object id = self.index.ids.get(name)
+        cdef bint is_pattern
         if id is None or self.index.find(slot, id) == NULL:
             return False
+        is_pattern = self.index.topics[<uint32_t>id].is_pattern
         self.end_subscription(slot, id)
-        self.purge(slot)
+        self.purge(slot, name, self.due_matching(slot, name) if is_pattern else [id])
         return True
 
     def _slot(self, handle: int) -> int:
@@ -184,7 +201,7 @@ cdef class Roster:
         raise TypeError("Fanout settles")
 
     cdef int owe(self, uint32_t slot, uint32_t id) except -1:
-        """Owe one connection the latest value of a state channel."""
+        """Owe one connection the latest value of a state channel: no clock needs to hold it then."""
         cdef outbox_t* box = &self.delivery.outboxes[slot]
         if box.flags & (CLOSING | DOOMED):
             return 0
@@ -192,22 +209,31 @@ cdef class Roster:
             self.channels.use(id, 1)
         else:
             self.counters.totals.conflated += 1
+        if self.paces.by_slot[slot] is not None:
+            self.paces.give_up(slot, (id,))
         self.delivery.mark(slot, box)
         return 0
 
-    cdef int owe_matching(self, uint32_t slot, str pattern) except -1:
-        """Owe one connection every known value that `pattern` matches."""
+    cdef bint matched(self, bytes pattern, uint32_t channel) except -1:
+        cdef bytes name = (<str>self.index.labels[channel]).encode("ascii")
+        return pattern_matches(pattern, len(pattern), name, len(name))
+
+    cdef list values_matching(self, str pattern):
+        """The state channels that have a value and that `pattern` matches."""
         cdef bytes pattern_bytes = pattern.encode("ascii")
-        cdef bytes name
         cdef uint32_t id
-        for id in range(min(self.index.topics_len, self.channels.cap)):
-            if self.channels.table[id].kind != STATE or not self.channels.table[id].published:
-                continue
-            name = (<str>self.index.labels[id]).encode("ascii")
-            if pattern_matches(pattern_bytes, len(pattern_bytes), name, len(name)):
-                self.settle(id)
-                self.owe(slot, id)
-        return 0
+        return [id for id in range(min(self.index.topics_len, self.channels.cap))
+                if self.channels.table[id].published and self.channels.table[id].kind == STATE
+                and self.matched(pattern_bytes, id)]
+
+    cdef list due_matching(self, uint32_t slot, str pattern):
+        """The channels that are owed to the connection, or held for it, and that `pattern` matches."""
+        cdef bytes pattern_bytes = pattern.encode("ascii")
+        cdef outbox_t* box = &self.delivery.outboxes[slot]
+        cdef list due = self.paces.held(slot)
+        cdef uint32_t id, at
+        due += [idset_at(&box.owed, at) for at in range(box.owed.len)]
+        return [id for id in due if self.matched(pattern_bytes, id)]
 
     cdef int drop_pattern(self, uint32_t id) except -1:
         """Forget a pattern that nobody is subscribed to any more."""
@@ -226,15 +252,17 @@ cdef class Roster:
             self.channels.unuse(id, 1)
         return 0
 
-    cdef int purge(self, uint32_t slot) except -1:
-        """Give up what is owed to the connection or held for it and that it does not want any more."""
+    cdef int purge(self, uint32_t slot, str ended, list states) except -1:
+        """Give up what was owed or held for the sake of the subscription `ended` alone.
+
+        `states`: the state channels that it may have asked for.
+        """
         cdef outbox_t* box = &self.delivery.outboxes[slot]
-        cdef list held = self.paces.held(slot)
-        cdef uint32_t id
-        if outbox_owes(box):
-            self.counters.totals.purged += outbox_purge(box, slot, self.index, self.channels)
-        if held:
-            self.paces.keep(slot, [id for id in held if self.index.covers(slot, id)])
+        cdef list unwanted = [id for id in states if not self.index.covers(slot, id)]
+        self.counters.totals.purged += outbox_purge_states(box, unwanted, self.channels)
+        self.counters.totals.purged += outbox_purge_events(
+            box, slot, ended.encode("ascii"), self.index)
+        self.paces.give_up(slot, unwanted)
         return 0
 
     def check(self) -> None:

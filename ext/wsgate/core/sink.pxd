@@ -20,6 +20,6 @@ cdef class Sink:
     cdef Py_ssize_t send(self, uint32_t slot, const iovec* parts, uint32_t count) except -2
 
     # Take over the rest of a frame that was cut and finish it before anything else is sent.
-    # Returns 1 while it is held (nothing may be sent until the owner says resumed), 0 if it is
+    # Returns 1 while it is held (nothing is sent until the owner calls Delivery.resume), 0 if it is
     # out already, SINK_BROKEN.
     cdef int carry(self, uint32_t slot, const char* data, size_t size) except -2

@@ -1,7 +1,7 @@
 """The abstract sink: the core's only way out.
 
 Owns nothing. Contract: after ``carry`` returned 1, the core sends nothing more to that slot until
-its owner calls ``Fanout.resumed``. Cost: one virtual call for each write.
+its owner calls ``Delivery.resume``. Cost: one virtual call for each write.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize

@@ -1,9 +1,10 @@
 """Frames in: one ``Connection`` for each socket that was upgraded, joined and checked messages out.
 
 Owns: the message that is being joined from fragments, within limits.
-Never: answers by itself, or uses picows to send: replies, pongs and CLOSE go through the outbox. The
-one exception is not ours: when picows' parser meets an error it writes CLOSE itself, at once, and
-tells its listener 10 ms later. ``Protocol`` looks after every read, so the handler learns of it first.
+Never: answers by itself, or lets picows send: replies, pongs and CLOSE go through the outbox. When
+picows' parser meets an error it would write CLOSE at once, between or after ours, and tell nobody for
+10 ms: so it is made to believe that there is no connection to write to, and ``Protocol`` looks after
+every read whether it tried.
 Invariant: after ``failed`` or ``close_received`` no message is handed to the handler any more.
 Cost: a read is a few calls; a PONG touches no Python code.
 """
@@ -26,6 +27,12 @@ CLOSE_UNSUPPORTED_DATA = 1003
 CLOSE_INVALID_TEXT = 1007
 CLOSE_TOO_BIG = 1009
 CLOSE_NO_STATUS = 1005          # never on the wire: the CLOSE had no code
+
+
+cdef inline bint _may_be_sent(int code) noexcept:
+    """Whether a peer may send CLOSE with this code (RFC 6455 7.4, and the registry since)."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+
 
 # picows allocates this for each connection and we never send through it: one does for all.
 cdef MemoryBuffer _unused_write_buffer = MemoryBuffer(1024)
@@ -59,16 +66,86 @@ cdef object _quiet_log = QuietLog()
 cdef object _WSProtocol = _picows.WSProtocol
 
 
+# What the kernel holds counts as backlog: left alone it takes megabytes for a client that reads
+# nothing before it says no, and conflation would begin minutes late.
+cdef enum:
+    SEND_BUFFER_BYTES = 32768       # the kernel doubles it for its own book-keeping
+    NOTSENT_LOWAT_BYTES = 16384
+
+cdef extern from *:
+    """
+    #include <netinet/in.h>
+    #include <netinet/tcp.h>
+    #include <sys/socket.h>
+    """
+    enum:
+        IPPROTO_TCP
+        SOL_SOCKET
+        SO_SNDBUF
+        TCP_NODELAY
+        TCP_NOTSENT_LOWAT
+    int setsockopt(int fd, int level, int option, const void* value, unsigned int size) nogil
+
+
+cdef void _tune(int fd) noexcept:
+    """Send small writes at once, and bound what the kernel may hold. A dead socket is told later."""
+    cdef int one = 1
+    cdef int send_buffer = SEND_BUFFER_BYTES
+    cdef int lowat = NOTSENT_LOWAT_BYTES
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(int))
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof(int))
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(int))
+
+
+cdef class _TunedSocket:
+    """Stands for the socket while picows prepares a connection.
+
+    picows sets options and asks for ten more things, to log them: as many system calls. Ours are
+    set, and what is asked for the log is not logged.
+    """
+
+    cdef int fd
+    cdef object write                   # the transport's, where picows would send a CLOSE
+    cdef object get_write_buffer_size
+
+    def fileno(self):
+        return self.fd
+
+    def setsockopt(self, *args):
+        pass
+
+    def getsockopt(self, *args):
+        return 0
+
+    def get_extra_info(self, name, default=None):
+        return self if name == "socket" else default
+
+    def __getattr__(self, name):
+        if name == "write":
+            return self.write
+        if name == "get_write_buffer_size":
+            return self.get_write_buffer_size
+        raise AttributeError(name)
+
+
 class Protocol(_picows.WSProtocol):
     """picows' protocol, told to hide nothing and to hold nothing back."""
 
     __slots__ = ()
 
     def connection_made(self, transport):
+        cdef _TunedSocket tuned = _TunedSocket.__new__(_TunedSocket)
+        cdef WSTransport ws
+        tuned.fd = transport.get_extra_info("socket").fileno()
+        tuned.write = transport.write
+        tuned.get_write_buffer_size = transport.get_write_buffer_size
+        _tune(tuned.fd)
         # Before the 101 is written: with uvloop's own limits a short tail would trigger neither
         # pause_writing nor resume_writing.
         transport.set_write_buffer_limits(high=0)
-        _WSProtocol.connection_made(self, transport)
+        _WSProtocol.connection_made(self, tuned)
+        ws = self.transport
+        ws.underlying_transport = transport
 
     def buffer_updated(self, nbytes):
         _WSProtocol.buffer_updated(self, nbytes)
@@ -98,7 +175,7 @@ cdef class Connection(WSListener):
     """One upgraded socket. `handler` is told what happens, with this object as first argument:
 
     ``opened()``, ``received(message: bytes)`` (UTF-8), ``pinged(payload: bytes)``,
-    ``close_received(code: int)``, ``failed(code: int, reason: str, close_sent: bool)``, ``lost()``,
+    ``close_received(code: int)``, ``failed(code: int, reason: str)``, ``lost()``,
     ``paused()`` and ``resumed()``.
     """
 
@@ -131,6 +208,7 @@ cdef class Connection(WSListener):
 
     cpdef on_ws_connected(self, WSTransport transport):
         self.transport = transport
+        transport.is_disconnected = True        # to picows only: it writes nothing from here on
         # Needed no more, and there are tens of thousands of each.
         transport.request = None
         transport.response = None
@@ -175,9 +253,8 @@ cdef class Connection(WSListener):
             return self.handler.pinged(
                 self, PyBytes_FromStringAndSize(frame.payload_ptr, frame.payload_size))
         if frame.msg_type == WSMsgType.CLOSE:
-            self.ended = True
-            return self.handler.close_received(
-                self, frame.get_close_code() if frame.payload_size >= 2 else CLOSE_NO_STATUS)
+            return self._take_close(
+                frame.get_close_code() if frame.payload_size >= 2 else CLOSE_NO_STATUS)
         if frame.msg_type == WSMsgType.CONTINUATION:
             if self.partial is None:
                 return self._fail(CLOSE_PROTOCOL_ERROR, "continuation of nothing")
@@ -188,6 +265,12 @@ cdef class Connection(WSListener):
         elif frame.fin:
             return self._deliver(PyBytes_FromStringAndSize(frame.payload_ptr, frame.payload_size))
         return self._join(frame)
+
+    cdef object _take_close(self, int code):
+        if code != CLOSE_NO_STATUS and not _may_be_sent(code):
+            return self._fail(CLOSE_PROTOCOL_ERROR, "close code that is never sent")
+        self.ended = True
+        return self.handler.close_received(self, code)
 
     cdef object _join(self, WSFrame frame):
         if self.partial is None:
@@ -214,15 +297,13 @@ cdef class Connection(WSListener):
     cdef object _fail(self, int code, str reason):
         self.ended = True
         self.partial = None
-        return self.handler.failed(self, code, reason, False)
+        return self.handler.failed(self, code, reason)
 
     def parser_failed(self):
-        """picows' parser met an error and has written CLOSE: nothing may follow it."""
+        """picows' parser met an error, and would have sent this CLOSE."""
         if not self.ended:
-            self.ended = True
-            self.sink.detach(<uint32_t>self.handle)
-            sent = self.transport.close_handshake.sent
-            self.handler.failed(self, sent.code, sent.reason, True)
+            unsent = self.transport.close_handshake.sent
+            self._fail(unsent.code, unsent.reason)
 
     # for the handler
 
