@@ -42,9 +42,7 @@ async def test_the_bytes_of_a_session() -> None:
             '{"type":"token_update","channel":"token.abc.update","seq":1,"prev":0,'
             '"data":{"price" : 0.0120, "a":[1 ,2]}}'
         )
-        gateway.publish(
-            "token.xyz.comment", {"text": "hell\N{LATIN SMALL LETTER O WITH DIAERESIS}"}
-        )
+        gateway.publish("token.xyz.comment", {"text": "hell\u00f6"})
         assert await client.receive_text() == (
             '{"type":"token_comment","channel":"token.xyz.comment","seq":1,"prev":0,'
             '"data":{"text": "hell\\u00f6"}}'
@@ -259,19 +257,21 @@ async def test_what_is_owed_is_dropped_before_the_reply() -> None:
 @on_loop
 async def test_replies_and_last_values_do_not_wait_for_a_window() -> None:
     window_ms = 10_000  # nobody would wait that long
-    async with local_gateway(ws_flush_window_ms=window_ms) as gateway:
-        async with browser(gateway.port) as client:
-            await client.subscribe(EVENT)
-            gateway.publish(STATE, 1)
-            gateway.publish(EVENT, "opens the window")
-            await client.message()
-            gateway.publish(EVENT, "within the window")
-            async with browser(gateway.port) as other:
-                assert (await other.subscribe(STATE))["channels"][STATE]["seq"] == 1
-                assert (await other.message())["seq"] == 1
-                gateway.publish("token.abc.update", 2)
-                assert await other.settle() == []
-            assert gateway.core.delivery.backlog()["events"] == 1
+    async with (
+        local_gateway(ws_flush_window_ms=window_ms) as gateway,
+        browser(gateway.port) as client,
+    ):
+        await client.subscribe(EVENT)
+        gateway.publish(STATE, 1)
+        gateway.publish(EVENT, "opens the window")
+        await client.message()
+        gateway.publish(EVENT, "within the window")
+        async with browser(gateway.port) as other:
+            assert (await other.subscribe(STATE))["channels"][STATE]["seq"] == 1
+            assert (await other.message())["seq"] == 1
+            gateway.publish("token.abc.update", 2)
+            assert await other.settle() == []
+        assert gateway.core.delivery.backlog()["events"] == 1
 
 
 # max_rate
@@ -439,14 +439,16 @@ async def test_subscriptions_are_limited() -> None:
 
 @on_loop
 async def test_channels_are_limited() -> None:
-    async with local_gateway(limits={"channels_max": 3}) as gateway:
-        async with browser(gateway.port) as client:
-            reply = await client.subscribe(*(f"global.c{number}" for number in range(4)))
-            assert list(reply["channels"]) == ["global.c0", "global.c1", "global.c2"]
-            assert reply["errors"]["global.c3"]["code"] == "too_many_channels"
-            assert not gateway.source.publish("global.c3", b"1")
-            await client.unsubscribe("global.c0")
-            assert "errors" not in await client.subscribe("global.c3")
+    async with (
+        local_gateway(limits={"channels_max": 3}) as gateway,
+        browser(gateway.port) as client,
+    ):
+        reply = await client.subscribe(*(f"global.c{number}" for number in range(4)))
+        assert list(reply["channels"]) == ["global.c0", "global.c1", "global.c2"]
+        assert reply["errors"]["global.c3"]["code"] == "too_many_channels"
+        assert not gateway.source.publish("global.c3", b"1")
+        await client.unsubscribe("global.c0")
+        assert "errors" not in await client.subscribe("global.c3")
 
 
 @on_loop

@@ -1,0 +1,306 @@
+"""What clients may do to frames and messages, and what ends the connection with which code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from contextlib import suppress
+from itertools import pairwise
+
+import pytest
+
+from tests.support.client import Client, request
+from tests.support.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+    close_frame,
+    command,
+    frame,
+)
+from tests.support.gateway import local_gateway
+from tests.support.loop import on_loop
+
+COMMAND_BYTES_MAX = 65_536
+FRAGMENTS_MAX = 64
+EVENT = "token.abc.comment"
+
+SUBSCRIBE = json.dumps({"type": "subscribe", "channels": [EVENT], "id": "s"}).encode()
+
+
+def fragments(message: bytes, *cuts: int) -> list[bytes]:
+    """The message as a text frame and continuations, cut at these places."""
+    edges = [0, *cuts, len(message)]
+    last = len(edges) - 2
+    return [
+        frame(CONTINUATION if place else TEXT, message[start:end], fin=place == last)
+        for place, (start, end) in enumerate(pairwise(edges))
+    ]
+
+
+async def answered(client: Client) -> None:
+    """SUBSCRIBE arrived, once and whole."""
+    reply = await client.message()
+    assert (reply["type"], reply["id"], list(reply["channels"])) == ("subscribed", "s", [EVENT])
+    assert await client.settle() == []
+
+
+# Allowed
+
+
+@on_loop
+async def test_a_frame_may_be_split_at_every_byte() -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+        text = frame(TEXT, SUBSCRIBE)
+        for cut in range(len(text) + 1):
+            await client.send(text[:cut])
+            await asyncio.sleep(0)
+            await client.send(text[cut:])
+            await answered(client)
+
+
+@on_loop
+async def test_frames_of_every_length_form_byte_by_byte() -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+        for size in (len(SUBSCRIBE), 125, 126, 300):
+            for byte in frame(TEXT, SUBSCRIBE.ljust(size)):
+                await client.send(bytes([byte]))
+                await asyncio.sleep(0)
+            await answered(client)
+
+
+@on_loop
+async def test_many_frames_in_one_packet() -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+        await client.send(b"".join(command("ping", id=number) for number in range(1000)))
+        assert [one["id"] for one in await client.messages(1000)] == list(range(1000))
+
+
+@on_loop
+async def test_a_message_may_be_fragmented_at_every_byte() -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+        for cut in range(len(SUBSCRIBE) + 1):
+            for part in fragments(SUBSCRIBE, cut):
+                await client.send(part)
+            await answered(client)
+
+
+@on_loop
+async def test_fragments_may_be_empty_and_control_frames_come_between() -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+        first, *others = fragments(SUBSCRIBE, 0, 0, 10, 10, 20)
+        await client.send(first)
+        for number, part in enumerate(others):
+            await client.send(frame(PING, b"%d" % number))
+            assert await client.receive() == Frame(PONG, b"%d" % number)
+            await client.send(frame(PONG, b"unasked"))
+            await client.send(part)
+        await answered(client)
+
+
+@on_loop
+async def test_characters_may_be_cut_by_fragments() -> None:
+    message = json.dumps({"type": "ping", "id": "\u20ac\U0001f40d"}, ensure_ascii=False).encode()
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+        for cut in range(len(message)):
+            for part in fragments(message, cut):
+                await client.send(part)
+            assert (await client.message())["id"] == "\u20ac\U0001f40d"
+
+
+@on_loop
+async def test_a_command_of_the_greatest_size_whole_and_in_most_fragments() -> None:
+    message = SUBSCRIBE.ljust(COMMAND_BYTES_MAX)
+    cuts = [number * 1000 for number in range(1, FRAGMENTS_MAX)]
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+        await client.send(frame(TEXT, message))
+        await answered(client)
+        parts = fragments(message, *cuts)
+        assert len(parts) == FRAGMENTS_MAX
+        for part in parts:
+            await client.send(part)
+        await answered(client)
+
+
+# Not allowed
+
+
+BROKEN = [
+    pytest.param(frame(TEXT, b"{}", masked=False), 1002, id="unmasked"),
+    pytest.param(frame(TEXT, b"", masked=False), 1002, id="unmasked and empty"),
+    *(
+        pytest.param(frame(TEXT, SUBSCRIBE, reserved=bits), 1002, id=f"reserved bits {bits:03b}")
+        for bits in range(1, 8)
+    ),
+    pytest.param(frame(PING, b"", reserved=4), 1002, id="reserved bit of a PING"),
+    *(
+        pytest.param(frame(opcode, b""), 1002, id=f"opcode {opcode:#x}")
+        for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
+    ),
+    pytest.param(frame(PING, b"", fin=False), 1002, id="fragmented PING"),
+    pytest.param(frame(CLOSE, b"", fin=False), 1002, id="fragmented CLOSE"),
+    pytest.param(frame(PING, b"x" * 126), 1002, id="long PING"),
+    pytest.param(frame(CLOSE, b"\x03\xe8" + b"x" * 124), 1002, id="long CLOSE"),
+    pytest.param(frame(TEXT, b"{}", length_bytes=2), 1002, id="2 bytes of length too many"),
+    pytest.param(frame(TEXT, b"{}", length_bytes=8), 1002, id="8 bytes of length too many"),
+    pytest.param(b"\x81\xff" + b"\xff" * 8 + b"mask", 1002, id="length of 2^64 - 1"),
+    pytest.param(b"\x81\xff" + (1 << 63).to_bytes(8, "big"), 1002, id="length of 2^63"),
+    pytest.param(b"\x81\xff" + (1 << 62).to_bytes(8, "big"), 1009, id="length of 2^62"),
+    pytest.param(frame(TEXT, b" " * (COMMAND_BYTES_MAX + 1)), 1009, id="a byte too long"),
+    pytest.param(frame(CONTINUATION, b"{}"), 1002, id="continuation of nothing"),
+    pytest.param(
+        frame(TEXT, b"{", fin=False) + frame(TEXT, b"}"), 1002, id="message within a message"
+    ),
+    pytest.param(
+        frame(TEXT, b"{", fin=False) + frame(BINARY, b"}"), 1002, id="binary within a message"
+    ),
+    pytest.param(
+        b"".join(fragments(SUBSCRIBE.ljust(COMMAND_BYTES_MAX + 1), 1000)), 1009, id="sum too long"
+    ),
+    pytest.param(
+        frame(TEXT, b" ", fin=False) + frame(CONTINUATION, b" ", fin=False) * FRAGMENTS_MAX,
+        1009,
+        id="endless fragments",
+    ),
+    pytest.param(
+        frame(TEXT, b"", fin=False) + frame(CONTINUATION, b"", fin=False) * FRAGMENTS_MAX,
+        1009,
+        id="endless empty fragments",
+    ),
+    pytest.param(frame(BINARY, b"{}"), 1003, id="binary"),
+    pytest.param(frame(BINARY, b"{", fin=False), 1003, id="fragmented binary"),
+    pytest.param(frame(TEXT, b'{"type":"\xff"}'), 1007, id="no UTF-8"),
+    pytest.param(frame(TEXT, b"\xed\xa0\x80"), 1007, id="a surrogate"),
+    pytest.param(frame(TEXT, b"\xf4\x90\x80\x80"), 1007, id="past U+10FFFF"),
+    pytest.param(frame(TEXT, b"\xc0\xaf"), 1007, id="overlong UTF-8"),
+    pytest.param(b"".join(fragments(b'"\xe2\x82"', 2)), 1007, id="half a character in fragments"),
+    pytest.param(frame(CLOSE, b"\x03"), 1002, id="CLOSE with half a code"),
+    pytest.param(close_frame(1000, b"\xff"), 1007, id="CLOSE whose reason is not UTF-8"),
+    *(
+        pytest.param(close_frame(code), 1002, id=f"CLOSE with code {code}")
+        for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535)
+    ),
+]
+
+REASONS = {
+    1002: "protocol_error",
+    1003: "unsupported_data",
+    1007: "bad_utf8",
+    1009: "message_too_big",
+}
+
+
+@pytest.mark.parametrize(("data", "code"), BROKEN)
+@on_loop
+async def test_whoever_breaks_the_protocol_is_told_and_nothing_follows(
+    data: bytes, code: int
+) -> None:
+    """Publications flow all the time; the client does not answer, so the socket stays open."""
+    async with local_gateway(limits={"close_timeout_s": 0.1}) as gateway:
+        client = await gateway.subscriber(EVENT)
+        witness = await gateway.subscriber(EVENT)
+        await client.send(data)
+        ending = asyncio.create_task(client.until_close())
+        published = 0
+        while not ending.done():
+            gateway.publish(EVENT, published)
+            assert (await witness.message())["data"] == published
+            published += 1
+        received, close = await ending
+        assert close.close_code == code
+        assert close.close_reason == REASONS[code]
+        numbers = [one.message["data"] for one in received]
+        assert numbers == list(range(len(numbers)))
+        assert published > len(numbers), "publications went on after CLOSE"
+        assert gateway.hub.closed_by_reason == {f"failed_{code}": 1}
+
+
+FOLLOW_UPS = [
+    pytest.param(command("ping", id=1), id="command"),
+    pytest.param(frame(PING), id="PING"),
+    pytest.param(frame(TEXT, b"{}", masked=False), id="unmasked"),
+    pytest.param(frame(BINARY, b""), id="binary"),
+    pytest.param(close_frame(1000), id="CLOSE"),
+    pytest.param(close_frame(1000) * 2, id="CLOSE twice"),
+    pytest.param(frame(15), id="bad opcode"),
+    pytest.param(b"\x81\xff" + b"\xff" * 8, id="bad length"),
+]
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one packet", "apart"])
+@pytest.mark.parametrize("second", FOLLOW_UPS)
+@pytest.mark.parametrize(
+    ("first", "code"),
+    [
+        pytest.param(frame(TEXT, b"{}", masked=False), 1002, id="unmasked"),
+        pytest.param(frame(BINARY), 1003, id="binary"),
+        pytest.param(close_frame(1001), 1001, id="CLOSE"),
+    ],
+)
+@on_loop
+async def test_the_first_offence_counts_and_close_is_sent_once(
+    first: bytes, code: int, second: bytes, apart: bool
+) -> None:
+    async with local_gateway(limits={"close_timeout_s": 0.1}) as gateway:
+        client = await gateway.subscriber(EVENT)
+        if apart:
+            await client.send(first)
+            received = [await client.receive()]
+            with suppress(OSError):  # gone already
+                await client.send(second)
+        else:
+            await client.send(first + second)
+            received = []
+        gateway.publish(EVENT, "too late")
+        received += await client.until_end()
+        assert [one.opcode for one in received] == [CLOSE]
+        assert received[0].close_code == code
+
+
+@on_loop
+async def test_good_frames_before_a_bad_one() -> None:
+    """Whether they are still answered is open; CLOSE comes last in any case, and once."""
+    async with local_gateway() as gateway:
+        for good in range(4):
+            client = await gateway.subscriber(EVENT)
+            pings = b"".join(command("ping", id=number) for number in range(good))
+            await client.send(pings + frame(TEXT, b"", masked=False))
+            received, close = await client.until_close()
+            assert close.close_code == 1002
+            assert [one.message["id"] for one in received] == list(range(len(received)))
+
+
+@on_loop
+async def test_a_broken_frame_in_the_packet_of_the_request() -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.dial()
+        await client.send(request() + frame(TEXT, b"", masked=False))
+        assert (await client.answer()).status == 101
+        received, close = await client.until_close()
+        assert received == [] and close.close_code == 1002
+
+
+@on_loop
+async def test_noise_never_harms_anybody_else() -> None:
+    noise = random.Random(1)
+    async with local_gateway(limits={"close_timeout_s": 0.05}) as gateway:
+        witness = await gateway.subscriber(EVENT)
+        for number in range(100):
+            client = await gateway.subscriber(EVENT)
+            gateway.publish(EVENT, number)
+            await client.send(noise.randbytes(noise.randrange(1, 2000)))
+            client.close()
+            assert (await witness.message())["data"] == number
+        assert await witness.settle() == []
