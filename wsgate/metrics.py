@@ -38,7 +38,7 @@ class Accepts(Protocol):
     @property
     def accepted(self) -> int: ...
     @property
-    def exhausted(self) -> int: ...
+    def restarts(self) -> int: ...
 
 
 class Observed(Protocol):
@@ -170,9 +170,9 @@ class GatewayCollector(Collector):
         )
         yield counter("ws_sockets_accepted", "TCP connections accepted.", acceptor.accepted)
         yield counter(
-            "ws_accept_exhausted",
-            "Times accepting paused because descriptors or memory had run out.",
-            acceptor.exhausted,
+            "ws_accept_restarts",
+            "Times the accepting server was lost, for want of descriptors, and made anew.",
+            acceptor.restarts,
         )
         yield by_reason(
             "ws_handshakes_refused",

@@ -62,7 +62,7 @@ class Upgrade:
 @dataclass
 class Acceptor:
     accepted: int = 0
-    exhausted: int = 0
+    restarts: int = 0
 
 
 @dataclass
@@ -128,7 +128,7 @@ def test_what_happens_is_counted() -> None:
         await flushed(hub)
         hub.lost(clients[0])  # type: ignore[arg-type]
         gateway.upgrade.refused["capacity"] = 7
-        gateway.acceptor.accepted, gateway.acceptor.exhausted = 11, 2
+        gateway.acceptor.accepted, gateway.acceptor.restarts = 11, 2
 
         seen = scrape(gateway)
         assert seen["ws_connections_current", ()] == 3
@@ -136,7 +136,7 @@ def test_what_happens_is_counted() -> None:
         assert seen["ws_connections_closed_total", (("reason", "lost"),)] == 1
         assert seen["ws_connections_closed_total", (("reason", "slow_consumer"),)] == 0
         assert seen["ws_sockets_accepted_total", ()] == 11
-        assert seen["ws_accept_exhausted_total", ()] == 2
+        assert seen["ws_accept_restarts_total", ()] == 2
         assert seen["ws_handshakes_refused_total", (("reason", "capacity"),)] == 7
         assert seen["ws_handshakes_refused_total", (("reason", "not_a_websocket"),)] == 0
         assert seen["ws_subscriptions_current", ()] == 3

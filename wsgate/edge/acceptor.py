@@ -15,7 +15,8 @@ class Acceptor:
     The event loop accepts in C: doing it here, with ``connect_accepted_socket`` and a task for each
     client, made a handshake a fifth dearer. Out of descriptors libuv closes what it cannot serve,
     by a descriptor that it keeps for that; should it have lost that one, it gives the server up.
-    So the server is looked at once a second and made anew if it is gone: ``restarts`` counts that.
+    So the server is looked at once a second and made anew if it is gone: ``restarts`` counts that,
+    ``accepted`` the clients.
     """
 
     def __init__(
@@ -29,13 +30,14 @@ class Acceptor:
         self._server: asyncio.Server | None = None
         self._check: asyncio.TimerHandle | None = None
         self._restarting: asyncio.Task[None] | None = None
+        self.accepted = 0
         self.restarts = 0
 
     async def start(self) -> None:
         """Begin to accept."""
         # A copy of the descriptor: closing the server then leaves the listening socket open.
         self._server = await self._loop.create_server(
-            self._protocol_factory, sock=self._listening.dup()
+            self._protocol, sock=self._listening.dup()
         )
         self._check = self._loop.call_later(CHECK_INTERVAL_S, self._look)
 
@@ -48,6 +50,10 @@ class Acceptor:
         if self._server is not None:
             self._server.close()
             self._server = None
+
+    def _protocol(self) -> asyncio.BaseProtocol:
+        self.accepted += 1
+        return self._protocol_factory()
 
     def _look(self) -> None:
         if self._alive():
