@@ -46,6 +46,7 @@ cdef class Delivery:
     cdef int write_single(self, uint32_t slot, outbox_t* box) except -1
     cdef int write_batch(self, uint32_t slot, outbox_t* box) except -1
     cdef int cut(self, uint32_t slot, outbox_t* box, frame_t* frame, size_t sent) except -1
+    cdef void warm_up(self, uint32_t slot, uint32_t end) noexcept nogil
     cdef bint flush_round(self, uint32_t visits) except -1
 
     cdef inline void mark(self, uint32_t slot, outbox_t* box) noexcept nogil:
