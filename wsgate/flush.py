@@ -65,7 +65,8 @@ class Flushing:
                 handle.cancel()
 
     def _begin(self) -> None:
-        self._next_s = self._loop.time() + self._window_s
+        if self._core.owes_publications:  # a flush of nothing opens no window
+            self._next_s = self._loop.time() + self._window_s
         self._slice()
 
     def _slice(self) -> None:

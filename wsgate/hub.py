@@ -176,7 +176,9 @@ class Hub:
         interval_ms = int(self._limits.ping_interval_s * 1000)
         spread_ms = (connection.handle & 0xFFFFFFFF) * 7919 % interval_ms
         self.core.schedule(connection.handle, ALIVE_TIMER, now_ms() + interval_ms + spread_ms)
-        if self._feeds_stale:
+        if self._emptied is not None:  # its handshake was under way when the gateway began to stop
+            self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
+        elif self._feeds_stale:
             self._reply(connection, protocol.encode_feed("stale"))
         if self._verbose:
             log.debug("connected", connection=connection.handle, peer=connection.peer)
