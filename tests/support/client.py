@@ -161,9 +161,14 @@ class Client(Conversation):
             assert not self._reader.partial, f"cut off within a frame: {self._reader.partial!r}"
             return received
 
-    async def until_close(self) -> tuple[list[Frame], Frame]:
+    async def until_close(self, *, answer: bool = False) -> tuple[list[Frame], Frame]:
         """The frames up to a CLOSE, and it. Nothing but the end comes after it, answered or not."""
-        *before, close = await self.until_end()
+        received: list[Frame] = []
+        if answer:
+            while not received or received[-1].opcode != CLOSE:
+                received.append(await self.receive())
+            await self.send(close_frame(received[-1].close_code))
+        *before, close = received + await self.until_end()
         assert close.opcode == CLOSE, close
         assert all(one.opcode != CLOSE for one in before), "CLOSE is the last frame, and the only"
         return before, close

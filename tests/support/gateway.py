@@ -18,7 +18,7 @@ from tests.support.feed import until
 from wsgate.app import Gateway
 from wsgate.config import Settings
 from wsgate.core.fanout import Fanout
-from wsgate.hub import Hub
+from wsgate.hub import Connection, Hub
 from wsgate.limits import Limits
 from wsgate.sources import Feed
 from wsgate.sources.local import LocalSource
@@ -41,6 +41,7 @@ class LocalGateway:
         self.app = Gateway(settings, source_factory=self._make_source)
         self._source_type = source
         self._clients: list[Client] = []
+        self._stop: asyncio.Task[None] | None = None
 
     def _make_source(self, feed: Feed) -> Sequence[LocalSource]:
         self.source = self._source_type(feed)
@@ -62,6 +63,11 @@ class LocalGateway:
     def totals(self) -> dict[str, int]:
         return self.core.counters.snapshot()
 
+    @property
+    def connections(self) -> list[Connection]:
+        """The gateway's ends, in the order in which they were upgraded."""
+        return list(self.app.hub._connections.values())
+
     def publish(self, channel: str, data: Any = None) -> None:
         assert self.source.publish(channel, json.dumps(data).encode())
 
@@ -80,6 +86,12 @@ class LocalGateway:
     def _known(self, client: Client) -> Client:
         self._clients.append(client)
         return client
+
+    def stop(self) -> asyncio.Task[None]:
+        """The gateway's stop, which happens once."""
+        if self._stop is None:
+            self._stop = asyncio.create_task(self.app.stop())
+        return self._stop
 
     async def until_empty(self) -> None:
         await until(lambda: len(self.hub) == 0, "every connection to be gone")
@@ -120,7 +132,7 @@ async def local_gateway(
             gateway.core.check()
         finally:
             gateway.close_clients()
-            await gateway.app.stop()
+            await gateway.stop()
         assert len(gateway.hub) == 0
         gateway.core.check()
     finally:
