@@ -292,6 +292,8 @@ class Hub:
     def _end(self, connection: Connection, code: CloseCode, *, flush_owed: bool) -> None:
         """Close with a code of ours; the client has a while to answer."""
         self._note_end(connection, code.reason)
+        if flush_owed:
+            self.core.settle_all()
         self.core.delivery.end(connection.handle, Frame.close(code, code.reason), flush_owed)
         self._await_close(connection)
 

@@ -71,8 +71,8 @@ cdef class Fanout(Roster):
             raise KeyError(f"no channel has the id {id}")
         self.counters.totals.publications += 1
         if self.channels.table[<uint32_t>id].kind == EVENT:
-            return self.publish_event(id, payload)
-        return self.publish_state(id, payload)
+            return self.publish_event(id, payload) != 0
+        return self.publish_state(id, payload) != 0
 
     cdef uint32_t next_stamp(self) noexcept:
         cdef uint32_t slot
@@ -294,6 +294,12 @@ cdef class Fanout(Roster):
         if left < SPREAD_A_VISIT:
             return True
         return self.delivery.flush_round(<uint32_t>(left // SPREAD_A_VISIT))
+
+    def settle_all(self) -> None:
+        """Spread all that was published, now: before a connection ends that is owed it still."""
+        cdef uint32_t at
+        for at in range(self.pending.len):
+            self.settle(self.pending.ids[self.pending.head + at])
 
     def tick(self, now_ms: int) -> list:
         """Let time pass: clocks strike; the shell's due timers come back as (handle, timer)."""

@@ -13,5 +13,5 @@ cdef class SocketSink(Sink):
 
     cdef Py_ssize_t send(self, uint32_t slot, const iovec* parts, uint32_t count) except -2
     cdef int carry(self, uint32_t slot, const char* data, size_t size) except -2
-    cdef int attach(self, uint32_t slot, int fd, object transport) except -1
-    cdef int detach(self, uint32_t slot) except -1
+    cpdef int attach(self, uint32_t slot, int fd, object transport) except -1
+    cpdef int detach(self, uint32_t slot) except -1

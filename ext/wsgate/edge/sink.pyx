@@ -35,7 +35,7 @@ cdef class SocketSink(Sink):
     def __dealloc__(self):
         free_block(self.fds)
 
-    cdef int attach(self, uint32_t slot, int fd, object transport) except -1:
+    cpdef int attach(self, uint32_t slot, int fd, object transport) except -1:
         """From now on `slot` is this socket; `transport` owns it."""
         cdef uint32_t cap, at
         if slot >= self.cap:
@@ -49,7 +49,7 @@ cdef class SocketSink(Sink):
         self.transports[slot] = transport
         return 0
 
-    cdef int detach(self, uint32_t slot) except -1:
+    cpdef int detach(self, uint32_t slot) except -1:
         """Nothing goes to the socket any more."""
         if slot < self.cap:
             self.fds[slot] = -1
