@@ -318,6 +318,41 @@ def test_unsubscribing_gives_up_what_is_held_unless_another_subscription_wants_i
     assert rig.values(handle) == [("state.a", 2)]
 
 
+def held_by_two_clocks() -> tuple[Rig, int]:
+    """The subscription that held a value first has ended; another one's clock holds it too."""
+    rig, handle = started(("state.a", INTERVAL_MS), ("state.*", 5000))
+    for name in ("state.a", "state.b"):  # both clocks run
+        publish(rig, name, 1)
+    for name in ("state.a", "state.b"):  # both hold something
+        publish(rig, name, 2)
+    rig.core.unsubscribe(handle, "state.a")
+    publish(rig, "state.a", 3)
+    rig.clear()
+    return rig, handle
+
+
+def test_what_two_clocks_hold_is_sent_once() -> None:
+    rig, handle = held_by_two_clocks()
+    rig.core.check()
+    strike(rig)
+    strike(rig, 5000)
+    assert rig.publications(handle) == [("state.a", 3, 3), ("state.b", 2, 2)]
+
+
+def test_what_two_clocks_hold_is_given_up_once_by_each() -> None:
+    rig, handle = held_by_two_clocks()
+    rig.core.unsubscribe(handle, "state.*")
+    rig.core.check()
+    strike(rig, 5000)
+    assert rig.received(handle) == []
+
+
+def test_what_two_clocks_hold_goes_with_the_connection() -> None:
+    rig, handle = held_by_two_clocks()
+    rig.core.release(handle)
+    rig.core.check()
+
+
 def test_a_connection_that_goes_leaves_no_clock_behind() -> None:
     rig, handle = started(("state.a", INTERVAL_MS))
     publish(rig, "state.a", 1)

@@ -316,6 +316,13 @@ cdef class Fanout(Roster):
             else:
                 due.append((self.delivery.slots.handle(slot), node % TIMERS))
 
+    cdef dict uses(self):
+        cdef dict found = Roster.uses(self)
+        cdef uint32_t at
+        for at in range(self.pending.len):
+            found[self.pending.ids[self.pending.head + at]] += 1
+        return found
+
     @property
     def owes_publications(self) -> bool:
         """Whether there is anything for ``flush`` to do."""

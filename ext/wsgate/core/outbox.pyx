@@ -226,7 +226,7 @@ cdef int outbox_purge_events(outbox_t* self, uint32_t slot, bytes ended, Index i
 
 
 cdef int outbox_purge_states(outbox_t* self, unwanted, Channels channels) except -1:
-    """Give up the values of those of the channels in `unwanted` that are owed; how many."""
+    """Give up the values that are owed of the channels in `unwanted`, each there once; how many."""
     cdef list gone = [id for id in unwanted if idset_contains(&self.owed, id)]
     cdef uint32_t id
     idset_discard_all(&self.owed, gone)

@@ -114,7 +114,7 @@ cdef class Paces:
         return 0 if pace is None else pace.next_release()
 
     cdef list held(self, uint32_t slot):
-        """The channels that the connection's clocks hold."""
+        """The channels that the connection's clocks hold; twice if two of them do."""
         cdef Pace pace = self.by_slot[slot]
         cdef uint32_t position
         cdef int at
@@ -125,7 +125,7 @@ cdef class Paces:
                 for position in range(pace.groups[at].held.len)]
 
     cdef int give_up(self, uint32_t slot, unwanted) except -1:
-        """Hold none of the channels in `unwanted` any more."""
+        """Hold none of the channels in `unwanted`, each there once, any more."""
         cdef Pace pace = self.by_slot[slot]
         cdef pace_group_t* group
         cdef list gone
@@ -146,7 +146,7 @@ cdef class Paces:
 
     cdef int forget(self, uint32_t slot) except -1:
         """The connection is gone, with its clocks."""
-        self.give_up(slot, self.held(slot))
+        self.give_up(slot, set(self.held(slot)))
         self.by_slot[slot] = None
         return 0
 

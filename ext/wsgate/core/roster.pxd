@@ -35,3 +35,4 @@ cdef class Roster:
     cdef int drop_pattern(self, uint32_t id) except -1
     cdef int end_subscription(self, uint32_t slot, uint32_t id) except -1
     cdef int purge(self, uint32_t slot, str ended, list states) except -1
+    cdef dict uses(self)

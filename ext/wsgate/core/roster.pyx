@@ -8,7 +8,7 @@ values it owes; unsubscribing O(own subscriptions + owed).
 """
 
 from wsgate.core.channel cimport EVENT, STATE, channel_t
-from wsgate.core.idset cimport idset_add, idset_at
+from wsgate.core.idset cimport idset_add, idset_at, idset_contains
 from wsgate.core.index cimport NO_ID, subscription_t
 from wsgate.core.outbox cimport (
     CLOSING,
@@ -258,15 +258,35 @@ cdef class Roster:
         `states`: the state channels that it may have asked for.
         """
         cdef outbox_t* box = &self.delivery.outboxes[slot]
-        cdef list unwanted = [id for id in states if not self.index.covers(slot, id)]
+        cdef set unwanted = {id for id in states if not self.index.covers(slot, id)}
         self.counters.totals.purged += outbox_purge_states(box, unwanted, self.channels)
         self.counters.totals.purged += outbox_purge_events(
             box, slot, ended.encode("ascii"), self.index)
         self.paces.give_up(slot, unwanted)
         return 0
 
+    cdef dict uses(self):
+        """How often each channel is in use, counted where it is used."""
+        cdef dict found = {}
+        cdef outbox_t* box
+        cdef uint32_t id, slot, at
+        for id in range(self.index.topics_len):
+            if self.index.topics[id].used and not self.index.topics[id].is_pattern:
+                found[id] = self.index.topics[id].len
+        for slot in range(self.delivery.slots.limit):
+            box = &self.delivery.outboxes[slot]
+            for at in range(box.owed.len):
+                found[idset_at(&box.owed, at)] += 1
+            for id in self.paces.held(slot):
+                assert not idset_contains(&box.owed, id), "what is owed is not held besides"
+                found[id] += 1
+        return found
+
     def check(self) -> None:
         """Assert every invariant of the core; O(everything)."""
+        cdef uint32_t id
         self.index.check()
         self.channels.check()
         self.delivery.check()
+        for id, count in self.uses().items():
+            assert self.channels.table[id].uses == count, f"{self.index.labels[id]}: {count} uses"
