@@ -16,7 +16,7 @@ BUILD_FILES := pyproject.toml setup.py MANIFEST.in
 
 # Set SHORT=1 to see that the benchmarks work; figures need the long run.
 ifdef SHORT
-MICRO_ARGS := --benchmark-max-time=0.05 --benchmark-min-rounds=2 --benchmark-warmup=off
+MICRO_ARGS := --short
 FANOUT_ARGS := --short
 endif
 
@@ -45,7 +45,7 @@ format: $(VENV)/installed ## Bring the Python files into the one form
 
 bench: $(VENV)/built ## Measure, into benchmarks/out/; SHORT=1 only shows that it works
 	@mkdir -p $(BENCH_OUT)
-	$(BIN)/python -m pytest benchmarks/micro --timeout=0 --benchmark-json=$(BENCH_OUT)/micro.json $(MICRO_ARGS)
+	$(BIN)/python -m pytest benchmarks/micro --timeout=0 --benchmark-quiet --benchmark-json=$(BENCH_OUT)/micro.json $(MICRO_ARGS)
 	$(BIN)/python -m benchmarks.fanout $(FANOUT_ARGS) $(ARGS)
 
 # With bounds checks, C assertions and counts of live objects. Its own tree: beside the release

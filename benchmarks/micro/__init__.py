@@ -1,0 +1,1 @@
+"""What one part of the core costs: `python -m pytest benchmarks/micro`."""

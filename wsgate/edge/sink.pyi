@@ -1,0 +1,10 @@
+from wsgate.core.sink import Sink
+
+class SocketSink(Sink):
+    """Where every slot's bytes go."""
+
+    def attach(self, slot: int, fd: int, transport: object) -> int:
+        """From now on `slot` is this socket; `transport` owns it."""
+
+    def detach(self, slot: int) -> int:
+        """Nothing goes to the socket any more."""
