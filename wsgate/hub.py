@@ -227,7 +227,7 @@ class Hub:
         self._note_end(connection, f"failed_{code}")
         if self._verbose:
             log.debug("client failed", connection=connection.handle, code=code, reason=reason)
-        close = Frame.close(code, CloseCode(code).reason)
+        close = Frame.close(code, CloseCode(code).reason)  # type: ignore[call-arg]
         self.core.delivery.end(connection.handle, close, False)
         self._await_close(connection)
 

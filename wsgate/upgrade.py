@@ -11,6 +11,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 import orjson
+from multidict import CIMultiDict
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
 from wsgate.edge.listener import Connection
@@ -33,7 +34,7 @@ class SwitchingProtocols(WSUpgradeResponse):
 
     def __init__(self, subprotocol: str | None) -> None:
         self.status = HTTPStatus.SWITCHING_PROTOCOLS
-        self.headers = {}
+        self.headers = CIMultiDict()
         self.body = None
         self._subprotocol = subprotocol
 
@@ -81,11 +82,7 @@ class Upgrade:
         )
         offers = headers.getall("Sec-WebSocket-Protocol", ())
         selected = select_subprotocol(",".join(offers)) if offers else None
-        if selected is None:
-            return connection
-        return WSUpgradeResponseWithListener(
-            WSUpgradeResponse.create_101_response({"Sec-WebSocket-Protocol": selected}), connection
-        )
+        return WSUpgradeResponseWithListener(SwitchingProtocols(selected), connection)
 
     def _plain(self, path: bytes) -> WSUpgradeResponseWithListener:
         """A request that is no upgrade: a health check, or somebody lost."""

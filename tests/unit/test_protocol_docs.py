@@ -157,7 +157,9 @@ def test_the_example_session_is_what_the_gateway_would_say() -> None:
             continue
         assert reply.get("id") == command.id
         if isinstance(command, protocol.Subscribe):
-            admission = admit(command, DEFAULT_RULES.permits, len(subscribed), subscribed.__contains__)
+            admission = admit(
+                command, DEFAULT_RULES.permits, len(subscribed), subscribed.__contains__
+            )
             assert list(reply["channels"]) == admission.channels
             assert list(reply.get("errors", {})) == list(admission.errors)
             subscribed.update(admission.channels)

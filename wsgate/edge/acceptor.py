@@ -36,9 +36,7 @@ class Acceptor:
     async def start(self) -> None:
         """Begin to accept."""
         # A copy of the descriptor: closing the server then leaves the listening socket open.
-        self._server = await self._loop.create_server(
-            self._protocol, sock=self._listening.dup()
-        )
+        self._server = await self._loop.create_server(self._protocol, sock=self._listening.dup())
         self._check = self._loop.call_later(CHECK_INTERVAL_S, self._look)
 
     def stop(self) -> None:

@@ -34,7 +34,7 @@ cdef class Channels:
         uint32_t unused_oldest
         uint32_t unused_newest
         readonly uint32_t count
-        readonly uint64_t seq_floor # no channel that was forgotten ever got past this
+        readonly uint64_t seq_floor  # no channel that was forgotten ever got past this
         Counters counters
 
     cdef int open(self, uint32_t id, str name, str type, uint8_t rule, ChannelKind kind) except -1

@@ -14,22 +14,20 @@ that was published since the last.
 
 from libc.string cimport memmove
 
-from wsgate.core.bitmap cimport bitmap_set
-from wsgate.core.channel cimport EVENT, channel_t
+from wsgate.core.channel cimport EVENT
 from wsgate.core.delivery cimport Delivery
 from wsgate.core.frame cimport frame_drop, frame_keep
 from wsgate.core.idset cimport idset_add, idset_contains
 from wsgate.core.index cimport PACED, SLOT_MASK
 from wsgate.core.memory cimport free_block, grown, resize_block
 from wsgate.core.outbox cimport (
-    BLOCKED,
     CLOSING,
     DOOMED,
     outbox_has_room,
     outbox_push_event,
     outbox_t,
 )
-from wsgate.core.pace cimport CONFLATED, HELD, RELEASED
+from wsgate.core.pace cimport HELD, RELEASED
 from wsgate.core.roster cimport TIMER_PACE, TIMERS
 from wsgate.core.sink cimport Sink
 

@@ -1,0 +1,14 @@
+"""Channels: position, latest value, and a bound on how many are remembered."""
+
+from wsgate.core.counters import Counters
+
+class Channels:
+    """What is known of each channel, by topic id."""
+
+    def __init__(self, counters: Counters) -> None: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def seq_floor(self) -> int: ...
+    def check(self) -> None:
+        """Assert the invariant of the list of unused channels; O(channels)."""

@@ -1,0 +1,22 @@
+"""Fan-out: a publication is encoded once and goes into the outbox of everybody who wants it."""
+
+from wsgate.core.roster import Roster
+
+class Fanout(Roster):
+    """The core as one object; see ``Roster`` for connections and subscriptions."""
+
+    def publish(self, id: int, payload: bytes) -> bool:
+        """Publish `payload` (JSON, checked) on a known channel; whether anybody wants it."""
+
+    def flush(self, now_ms: int, visits: int) -> bool:
+        """Spread what was published and write to dirty connections; True while unfinished."""
+
+    def settle_all(self) -> None:
+        """Spread all that was published, now."""
+
+    def tick(self, now_ms: int) -> list[tuple[int, int]]:
+        """Let time pass; the shell's due timers come back as (handle, timer)."""
+
+    @property
+    def owes_publications(self) -> bool:
+        """Whether there is anything for ``flush`` to do."""

@@ -1,0 +1,1 @@
+"""The outbox: what one connection is still owed, in bounded memory. Compiled code only."""

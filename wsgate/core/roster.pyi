@@ -1,0 +1,81 @@
+"""The roster: connections, the channels that are known, and the subscriptions between them."""
+
+from collections.abc import Callable, Sequence
+
+from wsgate.core.channel import Channels
+from wsgate.core.counters import Counters
+from wsgate.core.delivery import Delivery
+from wsgate.core.index import Index
+from wsgate.core.sink import Sink
+from wsgate.core.wheel import Wheel
+
+ALIVE_TIMER: int
+CLOSE_TIMER: int
+
+class TooManyChannels(Exception):
+    """Every channel that may be remembered is in use."""
+
+class TooManyRates(Exception):
+    """The connection uses eight different max_rate values already."""
+
+class Roster:
+    """The half of the core that commands change; ``Fanout`` adds publications.
+
+    `rules`: (type, kind, overflow), kind "state" or "event", overflow "gap" or "close".
+    `gap_message`: (rules mask) -> payload. Limits are those of ``Delivery``.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        rules: Sequence[tuple[str, str, str]],
+        gap_message: Callable[[int], bytes],
+        *,
+        channels_max: int,
+        now_ms: int = 0,
+        events_bytes_max: int,
+        events_count_max: int,
+        control_bytes_max: int,
+    ) -> None: ...
+    @property
+    def counters(self) -> Counters: ...
+    @property
+    def index(self) -> Index: ...
+    @property
+    def channels(self) -> Channels: ...
+    @property
+    def delivery(self) -> Delivery: ...
+    @property
+    def wheel(self) -> Wheel: ...
+    def open(self) -> int:
+        """A new connection: its handle."""
+
+    def release(self, handle: int) -> bool:
+        """The connection is gone: its subscriptions, what it is owed, its timers and its slot."""
+
+    def schedule(self, handle: int, timer: int, due_ms: int) -> None:
+        """Let ``tick`` report (handle, `timer`) at `due_ms`."""
+
+    def subscription_count(self, handle: int) -> int:
+        """How many channels and patterns the connection is subscribed to."""
+
+    def is_subscribed(self, handle: int, name: str) -> bool:
+        """Whether the connection is subscribed to exactly this channel or pattern."""
+
+    def find_channel(self, name: str) -> int | None:
+        """The id of a channel that is known, good until the next call that opens one."""
+
+    def open_channel(self, name: str, rule: int) -> int:
+        """The id of channel `name`, known from now on; raises TooManyChannels."""
+
+    def subscribe(self, handle: int, name: str, rule: int, interval_ms: int = 0) -> int:
+        """Subscribe to a channel; the seq of its newest publication, 0 if none is known."""
+
+    def subscribe_pattern(self, handle: int, pattern: str, interval_ms: int = 0) -> None:
+        """Subscribe to every channel that matches."""
+
+    def unsubscribe(self, handle: int, name: str) -> bool:
+        """End a subscription and give up what is owed for it alone."""
+
+    def check(self) -> None:
+        """Assert every invariant of the core; O(everything)."""
