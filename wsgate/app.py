@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from wsgate.admin import Admin
 from wsgate.config import Settings
-from wsgate.edge.acceptor import Acceptor
+from wsgate.edge.acceptor import LISTEN_BACKLOG, Acceptor
 from wsgate.edge.listener import protocol_factory
 from wsgate.edge.sink import SocketSink
 from wsgate.hub import Hub
@@ -25,7 +25,6 @@ from wsgate.upgrade import Upgrade
 
 log = structlog.get_logger("wsgate.app")
 
-LISTEN_BACKLOG = 4096  # clients that come back all at once wait in the kernel's queue
 GC_THRESHOLDS = (50_000, 20, 50)  # connections are long-lived: looking at them often finds nothing
 
 SourceFactory = Callable[[Feed], Sequence[Source]]

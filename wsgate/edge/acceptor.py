@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 
 CHECK_INTERVAL_S = 1.0
+LISTEN_BACKLOG = 4096  # clients that come back all at once wait in the kernel's queue
 
 
 class Acceptor:
@@ -36,7 +37,10 @@ class Acceptor:
     async def start(self) -> None:
         """Begin to accept."""
         # A copy of the descriptor: closing the server then leaves the listening socket open.
-        self._server = await self._loop.create_server(self._protocol, sock=self._listening.dup())
+        # The server listens anew: without a backlog of ours, with one of 100.
+        self._server = await self._loop.create_server(
+            self._protocol, sock=self._listening.dup(), backlog=LISTEN_BACKLOG
+        )
         self._check = self._loop.call_later(CHECK_INTERVAL_S, self._look)
 
     def stop(self) -> None:
