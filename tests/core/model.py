@@ -54,7 +54,7 @@ def is_pattern(name: str) -> bool:
 
 
 def priority(subscription: str) -> list[int]:
-    """Orders the subscriptions that match one channel: the one to the channel itself comes first."""
+    """Orders the subscriptions that match a channel: the one to the channel itself is first."""
     if not is_pattern(subscription):
         return []
     return [{">": 0, "*": 1}.get(token, 2) for token in subscription.split(".")]

@@ -1,6 +1,6 @@
-"""WebSocket frames by the book (RFC 6455 section 5), in plain Python: what the core is compared with.
+"""WebSocket frames by the book (RFC 6455 section 5): what the core is compared with.
 
-Strict where a server's frames are concerned: unmasked, unfragmented, lengths in their shortest form.
+Strict about what a server sends: unmasked, unfragmented, lengths in their shortest form.
 """
 
 from __future__ import annotations

@@ -40,7 +40,9 @@ def test_both_sides_agree_with_a_set_of_pairs(changes: list[tuple[int, str, bool
         rig.core.check()
         assert rig.core.index.subscriptions == len(pairs)
         assert subscribers_of(rig, name) == {slot_of(h) for h, n in pairs if n == name}
-        assert set(rig.core.index.topics_of(slot_of(handle))) == {n for h, n in pairs if h == handle}
+        assert set(rig.core.index.topics_of(slot_of(handle))) == {
+            n for h, n in pairs if h == handle
+        }
         assert rig.core.subscription_count(handle) == sum(h == handle for h, _ in pairs)
 
 

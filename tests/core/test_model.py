@@ -58,7 +58,7 @@ visits = st.one_of(st.integers(1, 3), st.just(ALL))
 
 Word = Literal["text", "pong", "ping", "feed", "gap"]
 End = Literal["release", "close now", "close after all", "mute", "cut off"]
-# What the socket does at the next flush: whose, how many bytes it takes, and what the transport then does.
+# What the socket does at the next flush: whose, how many bytes it takes, what the transport does.
 chokes = st.lists(
     st.tuples(
         places,
@@ -312,7 +312,7 @@ class CoreAgainstModel(RuleBasedStateMachine):
             self._go_on_with_the_round(visited, unfinished)
 
     def _go_on_with_the_round(self, visited: list[int], unfinished: bool) -> None:
-        """In a round each slot has one turn, in slot order from somewhere, and none is forgotten."""
+        """In a round each slot has one turn, in slot order, and none is forgotten."""
         if self.round is None:
             self.round = []
             self._note_who_owes()
@@ -409,7 +409,7 @@ class CoreAgainstModel(RuleBasedStateMachine):
         assert self.core.subscription_count(connection.handle) == len(connection.subscriptions)
 
     def teardown(self) -> None:
-        """However it went: once all is quiet, everybody who listens has the latest of everything."""
+        """However it went: once all is quiet, who listens has the latest of everything."""
         if not hasattr(self, "handles"):
             return
         for handle in self.model.connections:

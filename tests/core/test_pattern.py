@@ -61,9 +61,7 @@ def test_patterns_come_and_go(changes: list[tuple[bool, str]]) -> None:
             rig.core.unsubscribe(handle, prefix + pattern)
         rig.core.check()
     there = {
-        pattern
-        for pattern, handle in subscribers.items()
-        if rig.core.subscription_count(handle)
+        pattern for pattern, handle in subscribers.items() if rig.core.subscription_count(handle)
     }
     for name in ("a", "b.a", "a.b.a", "c.c.c.c"):
         rig.clear()

@@ -1,4 +1,4 @@
-"""The network as the core sees it: every slot's socket, and the transport that finishes cut frames."""
+"""The network as the core sees it: sockets, and transports that finish cut frames."""
 
 from __future__ import annotations
 
