@@ -17,6 +17,7 @@ from tests.support.gateway import LocalGateway, local_gateway, server_side
 from tests.support.kernel import accept_queue, memory, unsent_or_unacknowledged
 from tests.support.loop import on_loop
 from wsgate import flush
+from wsgate.edge import acceptor
 
 EVENT = "token.abc.comment"
 TCP_NOTSENT_LOWAT = 25
@@ -231,6 +232,24 @@ async def test_a_crowd_that_comes_at_once_is_served() -> None:
         gateway.publish(EVENT, "to all")
         messages = await asyncio.gather(*(client.message() for client in dialled))
         assert {message["data"] for message in messages} == {"to all"}
+
+
+@on_loop
+async def test_a_server_that_was_given_up_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the event loop gives it up when descriptors run out at the wrong moment."""
+    monkeypatch.setattr(acceptor, "CHECK_INTERVAL_S", 0.02)
+    async with local_gateway() as gateway:
+        early = await gateway.subscriber(EVENT)
+        for restarts in (1, 2):
+            server = gateway.app.acceptor._server
+            assert server is not None
+            server.close()
+            await until(lambda restarts=restarts: gateway.app.acceptor.restarts == restarts)
+            late = await gateway.subscriber(EVENT)
+            gateway.publish(EVENT, restarts)
+            for client in (early, late):
+                assert (await client.message())["data"] == restarts
+        assert accept_queue(gateway.app._listening).limit > 100
 
 
 @on_loop
