@@ -96,6 +96,11 @@ class Rig:
         while self.core.flush(self.now_ms, ALL):
             pass
 
+    def flush_all(self) -> None:
+        """Rounds until nothing is left: who is owed very much takes several."""
+        while self.core.owes_publications:
+            self.flush()
+
     def flush_replies(self) -> None:
         while self.delivery.flush_urgent(ALL):
             pass

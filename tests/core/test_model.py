@@ -308,8 +308,7 @@ class CoreAgainstModel(RuleBasedStateMachine):
         self.model.begin_slice(self.now_ms, visits)
         visited = list(dict.fromkeys(slot for slot, _ in self.wire.sends))
         assert len(visited) <= visits
-        if visited or not unfinished:
-            self._go_on_with_the_round(visited, unfinished)
+        self._go_on_with_the_round(visited, unfinished)
 
     def _go_on_with_the_round(self, visited: list[int], unfinished: bool) -> None:
         """In a round each slot has one turn, in slot order, and none is forgotten."""

@@ -1,0 +1,452 @@
+"""The outbox: three lanes, each with its own way of not growing for ever."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.core.rfc6455 import CLOSE, PONG, WireFrame
+from tests.core.rig import Rig, gap_message, text
+from wsgate.core.frame import Frame
+
+GAP_NOTE = ("gap", 1 << 1)  # of the rule for "event.*"
+
+
+def owed(rig: Rig, handle: int, lane: str) -> int:
+    lanes = rig.delivery.owed(handle)
+    assert lanes is not None
+    return int(lanes[lane])
+
+
+def blocked(*channels: str, **limits: int) -> tuple[Rig, int]:
+    """A connection that is owed everything, since its transport takes nothing."""
+    rig = Rig(**limits)
+    handle = rig.open(*channels)
+    rig.delivery.block(handle)
+    return rig, handle
+
+
+def resumed(rig: Rig, handle: int) -> None:
+    rig.resume(handle)
+    rig.flush_all()
+    rig.core.check()
+
+
+# order
+
+
+def test_replies_come_first_then_events_then_state_then_close() -> None:
+    rig = Rig()
+    handle = rig.open("event.a", "state.a")
+    rig.publish("state.a", b"1")
+    rig.publish("event.a", b"2")
+    rig.core.settle_all()
+    rig.delivery.reply(handle, text(b'{"reply":1}'))
+    rig.delivery.end(handle, Frame.close(1000), True)
+    rig.flush()
+    *messages, last = rig.frames(handle)
+    assert [b'"reply"' in m.payload for m in messages] == [True, False, False]
+    assert [b'"event.a"' in m.payload for m in messages] == [False, True, False]
+    assert last == WireFrame(CLOSE, b"\x03\xe8")
+    assert len(rig.wire.sends) == 1, "in one write"
+
+
+def test_replies_keep_their_order() -> None:
+    rig = Rig()
+    handle = rig.open()
+    replies = [b"%d" % n for n in range(300)]
+    for reply in replies:
+        rig.delivery.reply(handle, text(reply))
+    rig.flush_replies()
+    assert rig.received(handle) == replies
+
+
+def test_state_leaves_in_the_order_in_which_it_began_to_be_owed() -> None:
+    rig, handle = blocked("state.*")
+    for name in ("state.c", "state.a", "state.b", "state.c"):
+        rig.publish(name)
+        rig.flush()
+    resumed(rig, handle)
+    assert [name for name, _ in rig.values(handle)] == ["state.c", "state.a", "state.b"]
+
+
+# control
+
+
+def test_only_the_newest_pong_is_owed() -> None:
+    rig, handle = blocked()
+    rig.delivery.reply(handle, text(b"first"))
+    for payload in (b"one", b"three", b""):
+        rig.delivery.reply(handle, Frame.pong(payload))
+    assert owed(rig, handle, "control") == 2
+    assert owed(rig, handle, "control_bytes") == len(Frame.text(b"first")) + 2
+    resumed(rig, handle)
+    assert rig.frames(handle)[1:] == [WireFrame(PONG, b"")]
+
+
+def test_only_the_newest_feed_is_owed() -> None:
+    rig, handle = blocked()
+    for state in (b"stale", b"live", b"stale"):
+        rig.delivery.tell_all(Frame.feed(state))
+    rig.delivery.reply(handle, Frame.pong(b"p"))
+    assert owed(rig, handle, "control") == 2
+    resumed(rig, handle)
+    assert rig.received(handle) == [b"stale"]
+
+
+def test_plain_replies_and_pings_do_not_replace_one_another() -> None:
+    rig, handle = blocked()
+    for _ in range(3):
+        rig.delivery.reply(handle, text(b"same"))
+        rig.delivery.reply(handle, Frame.ping())
+    resumed(rig, handle)
+    assert len(rig.frames(handle)) == 6
+
+
+@pytest.mark.parametrize("room", range(1, 60))
+def test_more_replies_than_allowed_doom_the_connection(room: int) -> None:
+    size = len(Frame.text(b"0123456789"))
+    rig, handle = blocked(control_bytes_max=room)
+    fitting = room // size
+    for _ in range(fitting):
+        rig.delivery.reply(handle, text(b"0123456789"))
+    assert rig.delivery.take_doomed() == []
+    assert owed(rig, handle, "control") == fitting
+    for _ in range(3):
+        rig.delivery.reply(handle, text(b"0123456789"))
+    assert rig.delivery.take_doomed() == [(handle, "slow_consumer")]
+    assert owed(rig, handle, "control_bytes") <= room
+    rig.core.check()
+
+
+def test_a_pong_may_take_the_place_of_another_in_a_full_lane() -> None:
+    rig, handle = blocked(control_bytes_max=20)
+    rig.delivery.reply(handle, Frame.pong(b"x" * 18))
+    rig.delivery.reply(handle, Frame.pong(b"y" * 18))
+    assert rig.delivery.take_doomed() == []
+    resumed(rig, handle)
+    assert rig.frames(handle) == [WireFrame(PONG, b"y" * 18)]
+
+
+def test_close_finds_room_in_a_full_lane() -> None:
+    rig, handle = blocked(control_bytes_max=12)
+    rig.delivery.reply(handle, text(b"0123456789"))
+    rig.delivery.end(handle, Frame.close(1000, "a reason"), True)
+    resumed(rig, handle)
+    assert [frame.opcode for frame in rig.frames(handle)] == [1, CLOSE]
+
+
+# endings
+
+
+def test_nothing_is_taken_after_close() -> None:
+    rig, handle = blocked("event.a", "state.a")
+    rig.publish("event.a", b"1")
+    rig.delivery.end(handle, Frame.close(1000), True)
+    rig.publish("event.a", b"2")
+    rig.publish("state.a", b"3")
+    rig.delivery.reply(handle, text(b"reply"))
+    rig.delivery.tell_all(Frame.feed(b"stale"))
+    rig.delivery.announce_gap(text(gap_message(2)), 2)
+    rig.delivery.end(handle, Frame.close(1001), False)
+    rig.flush()
+    resumed(rig, handle)
+    assert [frame.opcode for frame in rig.frames(handle)] == [1, CLOSE]
+    assert rig.frames(handle)[1].payload == b"\x03\xe8", "the first close stands"
+
+
+def test_close_can_take_the_place_of_what_is_owed() -> None:
+    rig, handle = blocked("event.a", "state.a")
+    rig.publish("event.a")
+    rig.publish("state.a")
+    rig.flush()
+    rig.delivery.reply(handle, text(b"reply"))
+    rig.delivery.end(handle, Frame.close(1008), False)
+    assert [owed(rig, handle, lane) for lane in ("control", "events", "states")] == [0, 0, 0]
+    resumed(rig, handle)
+    assert rig.frames(handle) == [WireFrame(CLOSE, b"\x03\xf0")]
+
+
+def test_a_muted_connection_is_sent_nothing() -> None:
+    rig = Rig()
+    handle = rig.open("event.a")
+    rig.publish("event.a")
+    rig.delivery.reply(handle, text(b"reply"))
+    rig.delivery.mute(handle)
+    rig.publish("event.a")
+    rig.delivery.reply(handle, text(b"reply"))
+    rig.delivery.resume(handle)
+    rig.flush()
+    rig.flush_replies()
+    assert rig.stream(handle) == b""
+    assert rig.delivery.take_doomed() == []
+    rig.core.check()
+
+
+def test_a_doomed_connection_can_still_be_told_why() -> None:
+    rig, handle = blocked("strict.a", events_count_max=1)
+    for _ in range(3):
+        rig.publish("strict.a")
+    assert rig.delivery.take_doomed() == [(handle, "slow_consumer")]
+    rig.delivery.pardon(handle)
+    rig.delivery.end(handle, Frame.close(4001, "slow_consumer"), False)
+    resumed(rig, handle)
+    assert rig.frames(handle) == [WireFrame(CLOSE, b"\x0f\xa1slow_consumer")]
+    assert rig.delivery.take_doomed() == [(handle, "closed")]
+
+
+# events
+
+
+@pytest.mark.parametrize("count_max", [*range(1, 20), 63, 64, 65, 127, 128, 129, 300])
+@pytest.mark.parametrize("lost", [1, 5])
+def test_past_its_count_a_gap_stands_in_the_place_of_what_is_missing(
+    count_max: int, lost: int
+) -> None:
+    rig, handle = blocked("event.a", events_count_max=count_max)
+    for value in range(count_max + lost):
+        rig.publish("event.a", b"%d" % value)
+    assert owed(rig, handle, "events") == count_max
+    resumed(rig, handle)
+    rig.publish("event.a", b"777")
+    rig.flush()
+    kept = [("event.a", value) for value in range(count_max)]
+    assert rig.values(handle) == [*kept, GAP_NOTE, ("event.a", 777)]
+    assert rig.total("dropped") == lost
+    assert rig.total("gaps") == 1
+
+
+@pytest.mark.parametrize("turns", [1, 2, 7, 8, 9])
+@pytest.mark.parametrize("count_max", [1, 2, 7, 8, 9, 16])
+def test_the_ring_turns_and_stays_in_order(count_max: int, turns: int) -> None:
+    """Each time the socket takes one frame; its place is used again, wherever the ring begins."""
+    rig = Rig(events_count_max=count_max)
+    handle = rig.open("event.a")
+    number = 0
+    for _ in range(turns * count_max):
+        while owed(rig, handle, "events") < count_max:
+            rig.publish("event.a", b"%d" % number)
+            number += 1
+        rig.choke(handle)
+        rig.flush()
+        rig.wire.drain(handle & 0xFFFFFFFF)
+        rig.choke(handle)
+        rig.delivery.resume(handle)
+        rig.core.check()
+    resumed(rig, handle)
+    assert rig.values(handle) == [("event.a", value) for value in range(number)]
+    assert rig.total("dropped") == 0
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=30), st.integers(80, 600))
+@settings(deadline=None)
+def test_the_lane_never_holds_more_bytes_than_allowed(sizes: list[int], bytes_max: int) -> None:
+    rig, handle = blocked("event.a", events_bytes_max=bytes_max)
+    expected: list[tuple[str, object]] = []
+    room = bytes_max
+    for number, size in enumerate(sizes):
+        payload = b'"%d%s"' % (number, b"x" * size)
+        frame = len(Frame.publication("note", "event.a", number + 1, number, payload))
+        if expected[-1:] != [GAP_NOTE] and frame <= room:
+            room -= frame
+            expected.append(("event.a", payload.decode().strip('"')))
+        elif expected[-1:] != [GAP_NOTE]:
+            expected.append(GAP_NOTE)
+        rig.publish("event.a", payload)
+        assert owed(rig, handle, "events_bytes") == bytes_max - room
+    resumed(rig, handle)
+    assert rig.values(handle) == expected
+
+
+def test_an_event_that_alone_is_too_large_is_a_gap() -> None:
+    rig = Rig(events_bytes_max=100)
+    handle = rig.open("event.a")
+    rig.publish("event.a", b'"%s"' % (b"x" * 200))
+    rig.publish("event.a", b"2")
+    rig.flush()
+    rig.publish("event.a", b"3")
+    rig.flush()
+    assert rig.values(handle) == [GAP_NOTE, ("event.a", 3)]
+
+
+def test_once_something_is_missing_nothing_overtakes_the_gap() -> None:
+    """A small event would fit where a large one did not: it is dropped too."""
+    rig, handle = blocked("event.a", events_bytes_max=200)
+    rig.publish("event.a", b"1")
+    rig.publish("event.a", b'"%s"' % (b"x" * 200))
+    rig.publish("event.a", b"3")
+    assert rig.total("dropped") == 2
+    resumed(rig, handle)
+    assert rig.values(handle) == [("event.a", 1), GAP_NOTE]
+
+
+def test_a_gap_names_every_rule_that_lost_something() -> None:
+    rig, handle = blocked(">", events_count_max=1)
+    rig.publish("event.a")
+    rig.publish("event.b")
+    rig.delivery.announce_gap(text(gap_message(4)), 4)
+    assert owed(rig, handle, "gapped") == 2 | 4
+    resumed(rig, handle)
+    assert rig.values(handle)[-1] == ("gap", 2 | 4)
+    assert owed(rig, handle, "gapped") == 0
+
+
+def test_a_gap_that_is_announced_stands_between_what_came_before_and_after() -> None:
+    rig = Rig()
+    handles = rig.open_many(3, "event.a")
+    rig.publish("event.a", b"1")
+    rig.delivery.announce_gap(text(gap_message(7)), 7)
+    rig.publish("event.a", b"2")
+    rig.flush()
+    for handle in handles:
+        assert rig.values(handle) == [("event.a", 1), ("gap", 7), ("event.a", 2)]
+
+
+def test_a_gap_reaches_also_who_is_subscribed_to_nothing() -> None:
+    rig = Rig()
+    handle = rig.open()
+    rig.delivery.announce_gap(text(gap_message(7)), 7)
+    rig.flush()
+    assert rig.values(handle) == [("gap", 7)]
+
+
+def test_a_slow_connection_with_a_strict_rule_is_doomed_and_the_others_are_not() -> None:
+    rig, slow = blocked("strict.a", events_count_max=2)
+    quick = rig.open("strict.a")
+    for value in range(5):
+        rig.publish("strict.a", b"%d" % value)
+        rig.flush()
+    assert rig.delivery.take_doomed() == [(slow, "slow_consumer")]
+    assert rig.delivery.take_doomed() == [], "once"
+    assert rig.values(quick) == [("strict.a", value) for value in range(5)]
+    rig.core.check()
+
+
+@pytest.mark.parametrize("count", [0, -1, 32769, 1 << 20])
+def test_the_ring_has_a_limit_of_its_own(count: int) -> None:
+    with pytest.raises(ValueError, match="32768"):
+        Rig(events_count_max=count)
+
+
+def test_the_largest_ring_there_may_be() -> None:
+    rig, handle = blocked("event.a", events_count_max=32768, events_bytes_max=1 << 30)
+    for _ in range(32768 + 3):
+        rig.publish("event.a")
+    assert owed(rig, handle, "events") == 32768
+    resumed(rig, handle)
+    received = rig.publications(handle)
+    assert [seq for _, seq, _ in received[:-1]] == list(range(1, 32769))
+    assert received[-1][0] == "gap"
+
+
+# state
+
+
+@pytest.mark.parametrize("channels", [1, 16, 17, 200])
+def test_only_the_latest_value_of_each_channel_is_owed(channels: int) -> None:
+    rig, handle = blocked("state.*")
+    names = [f"state.{n}" for n in range(channels)]
+    for value in range(5):
+        for name in names:
+            rig.publish(name, b"%d" % value)
+        rig.flush()
+    assert owed(rig, handle, "states") == channels
+    assert rig.total("conflated") == 4 * channels
+    resumed(rig, handle)
+    assert rig.publications(handle) == [(name, 5, 4) for name in names]
+
+
+def test_state_needs_no_room_among_events() -> None:
+    rig, handle = blocked(">", events_count_max=1)
+    for number in range(50):
+        rig.publish(f"state.{number}")
+        rig.publish("event.a")
+    rig.flush()
+    assert owed(rig, handle, "states") == 50
+    assert rig.delivery.take_doomed() == []
+
+
+# purging
+
+
+def test_unsubscribing_drops_what_is_owed_for_the_channel_and_nothing_else() -> None:
+    rig, handle = blocked("event.a", "event.b", "state.a", "state.b")
+    for name in ("event.a", "event.b", "state.a", "state.b", "event.a"):
+        rig.publish(name)
+    rig.flush()
+    rig.core.unsubscribe(handle, "event.a")
+    rig.core.unsubscribe(handle, "state.a")
+    assert rig.total("purged") == 3
+    resumed(rig, handle)
+    assert [name for name, _ in rig.values(handle)] == ["event.b", "state.b"]
+
+
+def test_what_another_subscription_wants_stays_owed() -> None:
+    rig, handle = blocked("event.a", "event.*", "state.a", ">")
+    for name in ("event.a", "event.b", "state.a", "state.b"):
+        rig.publish(name)
+    rig.flush()
+    rig.core.unsubscribe(handle, "event.*")
+    rig.core.unsubscribe(handle, ">")
+    resumed(rig, handle)
+    assert [name for name, _ in rig.values(handle)] == ["event.a", "state.a"]
+
+
+def test_a_gap_outlives_the_subscription_that_it_was_owed_for() -> None:
+    """It says that something may be missing; that stays true."""
+    rig, handle = blocked("event.a", events_count_max=3)
+    rig.publish("event.a")
+    rig.delivery.announce_gap(text(gap_message(7)), 7)
+    rig.publish("event.a")
+    rig.core.unsubscribe(handle, "event.a")
+    resumed(rig, handle)
+    assert rig.values(handle) == [("gap", 7)]
+
+
+def test_what_was_purged_makes_room() -> None:
+    rig, handle = blocked("event.a", "event.b", events_count_max=4)
+    for _ in range(4):
+        rig.publish("event.a")
+    rig.core.unsubscribe(handle, "event.a")
+    assert owed(rig, handle, "events_bytes") == 0
+    for _ in range(4):
+        rig.publish("event.b")
+    assert rig.total("dropped") == 0
+    resumed(rig, handle)
+    assert len(rig.received(handle)) == 4
+
+
+@given(st.lists(st.sampled_from(["event.a", "event.b", "event.c"]), max_size=40), st.integers(0, 9))
+@settings(deadline=None)
+def test_purging_keeps_the_order_wherever_the_ring_begins(names: list[str], turned: int) -> None:
+    rig = Rig(events_count_max=64)
+    handle = rig.open("event.a", "event.b", "event.c")
+    for _ in range(turned):  # so that the ring does not begin at its first cell
+        rig.publish("event.a")
+        rig.publish("event.a")
+        rig.choke(handle)
+        rig.flush()
+        rig.wire.drain(handle & 0xFFFFFFFF)
+        rig.delivery.resume(handle)
+    rig.delivery.block(handle)
+    for name in names:
+        rig.publish(name)
+    rig.core.unsubscribe(handle, "event.a")
+    rig.clear()
+    resumed(rig, handle)
+    assert [name for name, _ in rig.values(handle)] == [n for n in names if n != "event.a"]
+
+
+@pytest.mark.parametrize("channels", [10, 17, 5000])
+def test_a_pattern_that_ends_takes_all_its_values_along(channels: int) -> None:
+    rig, handle = blocked("state.kept", channels_max=10_000)
+    for number in range(channels):
+        rig.publish(f"state.x.{number}")
+    rig.publish("state.kept")
+    rig.subscribe(handle, "state.x.*")
+    rig.flush()
+    assert owed(rig, handle, "states") == channels + 1
+    rig.core.unsubscribe(handle, "state.x.*")
+    resumed(rig, handle)
+    assert [name for name, _ in rig.values(handle)] == ["state.kept"]
