@@ -7,8 +7,12 @@ class Channels:
 
     def __init__(self, counters: Counters) -> None: ...
     @property
-    def count(self) -> int: ...
+    def count(self) -> int:
+        """Channels that are known."""
+
     @property
-    def seq_floor(self) -> int: ...
+    def seq_floor(self) -> int:
+        """No channel that was forgotten ever got past this."""
+
     def check(self) -> None:
         """Assert the invariant of the list of unused channels; O(channels)."""

@@ -13,7 +13,7 @@ SLOW: str
 BROKEN: str
 CLOSED: str
 
-class Owed(TypedDict):
+class _Owed(TypedDict):
     control: int
     control_bytes: int
     events: int
@@ -37,9 +37,13 @@ class Delivery:
         control_bytes_max: int,
     ) -> None: ...
     @property
-    def counters(self) -> Counters: ...
+    def counters(self) -> Counters:
+        """The totals that deliveries add to."""
+
     @property
-    def slots(self) -> Slots: ...
+    def slots(self) -> Slots:
+        """The connections' slots."""
+
     def open(self) -> int:
         """Take a slot for a new connection; returns its handle."""
 
@@ -82,7 +86,7 @@ class Delivery:
     def flush_urgent(self, visits: int) -> bool:
         """Visit connections that are owed replies; True while some are left."""
 
-    def owed(self, handle: int) -> Owed | None:
+    def owed(self, handle: int) -> _Owed | None:
         """What a connection is owed, by lane; None if it is gone."""
 
     def backlog(self) -> dict[str, int]:

@@ -42,5 +42,8 @@ class Frame:
     def channel(self) -> str:
         """The channel's name as read from the frame; empty if it is not a publication."""
 
-    def __bytes__(self) -> bytes: ...
-    def __len__(self) -> int: ...
+    def __bytes__(self) -> bytes:
+        """The header and the payload."""
+
+    def __len__(self) -> int:
+        """The size of both, in bytes."""

@@ -5,8 +5,12 @@ from collections.abc import Iterator
 class IdSet:
     """The set as a Python object, for the tests that drive it against a model."""
 
-    def add(self, id: int) -> bool: ...
-    def discard(self, id: int) -> bool: ...
+    def add(self, id: int) -> bool:
+        """Append `id`; False if it was in."""
+
+    def discard(self, id: int) -> bool:
+        """Remove `id`; False if it was not in."""
+
     def discard_all(self, ids: list[int]) -> None:
         """Remove `ids`; those that are not in are skipped."""
 

@@ -4,11 +4,17 @@ class Index:
     """Topics by name, subscribers by slot."""
 
     @property
-    def labels(self) -> list[str | None]: ...
+    def labels(self) -> list[str | None]:
+        """Each topic's name, by id; None where the id is free."""
+
     @property
-    def ids(self) -> dict[str, int]: ...
+    def ids(self) -> dict[str, int]:
+        """Each topic's id, by name."""
+
     @property
-    def subscriptions(self) -> int: ...
+    def subscriptions(self) -> int:
+        """How many there are, over all connections."""
+
     def subscribers_of(self, name: str) -> set[int]:
         """The slots subscribed to exactly this channel or pattern."""
 

@@ -7,7 +7,8 @@ class PatternTrie:
     """Patterns with ids."""
 
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """How many patterns there are."""
 
 def matches(pattern: str, name: str) -> bool:
     """Whether `pattern` (or a plain name) matches `name`; both ASCII."""

@@ -38,15 +38,25 @@ class Roster:
         control_bytes_max: int,
     ) -> None: ...
     @property
-    def counters(self) -> Counters: ...
+    def counters(self) -> Counters:
+        """The totals."""
+
     @property
-    def index(self) -> Index: ...
+    def index(self) -> Index:
+        """Who is subscribed to what."""
+
     @property
-    def channels(self) -> Channels: ...
+    def channels(self) -> Channels:
+        """What is known of each channel."""
+
     @property
-    def delivery(self) -> Delivery: ...
+    def delivery(self) -> Delivery:
+        """What each connection is owed."""
+
     @property
-    def wheel(self) -> Wheel: ...
+    def wheel(self) -> Wheel:
+        """The timers of all connections."""
+
     def open(self) -> int:
         """A new connection: its handle."""
 

@@ -7,7 +7,8 @@ class NullSink(Sink):
     """Accepts everything and keeps nothing: measures the core alone."""
 
     @property
-    def bytes(self) -> int: ...
+    def bytes(self) -> int:
+        """How many it has accepted."""
 
 class PythonSink(Sink):
     """A sink written in Python: override ``on_send`` and ``on_carry``."""

@@ -4,6 +4,9 @@ class Slots:
     """Which slots are taken, and each slot's generation."""
 
     @property
-    def limit(self) -> int: ...
+    def limit(self) -> int:
+        """All slots ever given are below."""
+
     @property
-    def count(self) -> int: ...
+    def count(self) -> int:
+        """How many are taken now."""

@@ -5,7 +5,9 @@ class Wheel:
 
     def __init__(self, now_ms: int = 0) -> None: ...
     @property
-    def scheduled(self) -> int: ...
+    def scheduled(self) -> int:
+        """How many nodes have a deadline."""
+
     def schedule(self, node: int, due_ms: int) -> None:
         """Fire `node` once at `due_ms`, or up to 16 ms later; replaces its earlier deadline."""
 

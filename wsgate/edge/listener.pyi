@@ -5,7 +5,13 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from picows import WSListener
+from picows import (
+    WSFrame,
+    WSListener,
+    WSTransport,
+    WSUpgradeRequest,
+    WSUpgradeResponseWithListener,
+)
 
 from wsgate.edge.sink import SocketSink
 
@@ -35,8 +41,11 @@ class Protocol(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None: ...
 
 def protocol_factory(
-    listener_factory: Callable[..., Any], *, handshake_timeout_s: float, message_bytes_max: int
-) -> Callable[[], asyncio.BaseProtocol]:
+    listener_factory: Callable[[WSUpgradeRequest], Connection | WSUpgradeResponseWithListener],
+    *,
+    handshake_timeout_s: float,
+    message_bytes_max: int,
+) -> Callable[[], Protocol]:
     """A factory of server protocols for accepted sockets."""
 
 class Connection(WSListener):
@@ -53,12 +62,27 @@ class Connection(WSListener):
     def __init__(
         self, handler: object, sink: SocketSink, *, message_bytes_max: int, fragments_max: int
     ) -> None: ...
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Called by picows once the 101 is written."""
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Called by picows for each frame."""
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """Called by picows when the socket is closed."""
+
+    def pause_writing(self) -> None:
+        """Called by picows when the transport holds something."""
+
+    def resume_writing(self) -> None:
+        """Called by picows when the transport is empty again."""
+
     @property
     def peer(self) -> str:
         """The peer's address and port, for a log line."""
 
     def parser_failed(self) -> None:
-        """picows' parser met an error and has written CLOSE: nothing may follow it."""
+        """picows' parser met an error and would have sent CLOSE."""
 
     def close_transport(self) -> None:
         """Close the socket once the transport has written what it holds."""

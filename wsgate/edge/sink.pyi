@@ -1,3 +1,5 @@
+"""Frames out: straight to the socket, and what the socket cuts to the transport."""
+
 from wsgate.core.sink import Sink
 
 class SocketSink(Sink):
