@@ -311,7 +311,10 @@ class CoreAgainstModel(RuleBasedStateMachine):
         self._go_on_with_the_round(visited, unfinished)
 
     def _go_on_with_the_round(self, visited: list[int], unfinished: bool) -> None:
-        """In a round each slot has one turn, in slot order, and none is forgotten."""
+        """In a round each slot has one turn, in slot order, and none is forgotten.
+
+        A round may begin unseen, with a visit to who is owed nothing any more.
+        """
         if self.round is None:
             self.round = []
             self._note_who_owes()
