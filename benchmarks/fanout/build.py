@@ -22,5 +22,8 @@ def build(name: str) -> Path:
     newest = max(path.stat().st_mtime for path in SOURCES.glob("*.[ch]"))
     if not program.exists() or program.stat().st_mtime < newest:
         source = SOURCES / f"{name}.c"
-        subprocess.run([compiler(), *CFLAGS, "-o", str(program), str(source)], check=True)
+        # Under a name of its own until it is whole: others may be building it, too.
+        unfinished = OUT / f"{name}.{os.getpid()}"
+        subprocess.run([compiler(), *CFLAGS, "-o", str(unfinished), str(source)], check=True)
+        unfinished.replace(program)
     return program

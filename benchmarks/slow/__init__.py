@@ -1,1 +1,1 @@
-"""Slow clients: what they get, what they cost, and that nobody else notices."""
+"""Clients that read nothing: what they cost, what they get later, and whom they hurt."""
