@@ -293,6 +293,18 @@ def test_urgent_visits_come_in_slices_too(visits: int) -> None:
     assert rig.delivery.dirty_count == 0
 
 
+def test_who_asks_all_the_time_does_not_keep_others_from_their_replies() -> None:
+    rig = Rig()
+    handles = rig.open_many(12)
+    for handle in handles:
+        rig.delivery.reply(handle, text(b"{}"))
+    for _ in range(4):
+        rig.delivery.flush_urgent(3)
+        for handle in handles[:3]:
+            rig.delivery.reply(handle, text(b"{}"))
+    assert all(rig.received(handle) for handle in handles)
+
+
 def test_more_replies_than_go_into_a_visits_writes_all_leave_at_once() -> None:
     rig = Rig()
     handle = rig.open("event.a")

@@ -82,6 +82,7 @@ class CoreAgainstModel(RuleBasedStateMachine):
         self.published = 0
         self.round: list[int] | None = None  # slots written to in the round that is unfinished
         self.rounds = 0
+        self.urgent_at = 0
         self.owing_since: dict[int, int] = {}  # handle -> the round during which it began to owe
         for _ in range(bystanders):  # so that slots reach into a second word of a bitmap
             self._open()
@@ -347,11 +348,15 @@ class CoreAgainstModel(RuleBasedStateMachine):
     def flush_urgent(self, visits: int) -> None:
         self.wire.sends.clear()
         unfinished = self.delivery.flush_urgent(visits)
-        urgent = sorted(slot_of(c.handle) for c in self.model.connections.values() if c.urgent)
+        urgent = sorted(
+            (slot_of(c.handle) for c in self.model.connections.values() if c.urgent),
+            key=lambda slot: (slot < self.urgent_at, slot),  # it goes on where it stopped
+        )
         visited = list(dict.fromkeys(slot for slot, _ in self.wire.sends))
         assert visited == urgent[:visits]
         for slot in visited:
             self.model.visit(self._in_slot(slot).handle)
+            self.urgent_at = slot + 1
         assert unfinished == (len(urgent) > visits)
 
     # time

@@ -31,6 +31,7 @@ cdef class Delivery:
         limits_t limits
         bitmap_t dirty          # slots that are owed anything and may be written to
         bitmap_t urgent         # of those: owed a reply, so no window delays them
+        uint32_t urgent_at      # where the next urgent visit looks first
         round_t round           # over `dirty`
         list doomed             # (handle, reason)
         object gap_message      # (rules mask) -> payload of the gap message

@@ -390,10 +390,14 @@ cdef class Delivery:
 
     def flush_urgent(self, visits: int) -> bool:
         """Visit connections that are owed replies, at most `visits`; True while some are left."""
-        cdef uint32_t slot = 0
+        cdef uint32_t slot
         cdef uint32_t left = visits
         while left and self.urgent.count:
-            slot = bitmap_next(&self.urgent, slot, self.slots.limit)
+            slot = bitmap_next(&self.urgent, self.urgent_at, self.slots.limit)
+            if slot == self.slots.limit:
+                self.urgent_at = 0
+                continue
+            self.urgent_at = slot + 1       # goes on there: who asks all the time does not come first
             bitmap_clear(&self.urgent, slot)
             bitmap_clear(&self.dirty, slot)
             self.visit(slot)

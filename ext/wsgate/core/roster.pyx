@@ -7,6 +7,8 @@ Cost: subscribing to a channel O(own subscriptions); to a pattern O(known channe
 values it owes; unsubscribing O(own subscriptions + owed).
 """
 
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+
 from wsgate.core.channel cimport EVENT, STATE, channel_t
 from wsgate.core.idset cimport idset_add, idset_at, idset_contains
 from wsgate.core.index cimport NO_ID, subscription_t
@@ -215,8 +217,9 @@ cdef class Roster:
         return 0
 
     cdef bint matched(self, bytes pattern, uint32_t channel) except -1:
-        cdef bytes name = (<str>self.index.labels[channel]).encode("ascii")
-        return pattern_matches(pattern, len(pattern), name, len(name))
+        cdef Py_ssize_t size
+        cdef const char* name = PyUnicode_AsUTF8AndSize(self.index.labels[channel], &size)
+        return pattern_matches(pattern, len(pattern), name, size)
 
     cdef list values_matching(self, str pattern):
         """The state channels that have a value and that `pattern` matches."""
