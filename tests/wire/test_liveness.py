@@ -10,7 +10,7 @@ from tests.support.gateway import local_gateway
 from tests.support.loop import on_loop
 
 EVENT = "token.abc.comment"
-SOON = {"ping_interval_s": 0.05}
+SOON = {"ping_interval_s": 0.1}
 
 
 @on_loop
