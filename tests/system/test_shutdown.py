@@ -152,6 +152,26 @@ async def test_clients_that_do_not_answer_are_not_waited_for_long(
     assert await half.ended() == b""
 
 
+@pytest.mark.parametrize("fate", ["kill", "pause"])
+@on_loop
+async def test_whatever_has_become_of_nats(
+    gateway: GatewayProcess,
+    nats_server: NatsServer,
+    keep: Callable[[Client], Client],
+    fate: str,
+) -> None:
+    client = keep(await Client.connect(gateway.port))
+    await client.subscribe(EVENT)
+    getattr(nats_server, fate)()
+    began = time.monotonic()
+    gateway.signal()
+    received, close = await client.until_close(answer=True)
+    assert close.close_code == 1012
+    assert [one.message["type"] for one in received] in ([], ["feed"])
+    assert await exit_status(gateway) == 0
+    assert time.monotonic() - began < STOPPED_WITHIN_S
+
+
 @on_loop
 async def test_no_new_client_is_accepted_and_late_ones_are_told(
     gateway: GatewayProcess, keep: Callable[[Client], Client]
