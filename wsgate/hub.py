@@ -18,6 +18,7 @@ import orjson
 import structlog
 
 from wsgate import protocol
+from wsgate.core.delivery import BROKEN, SLOW
 from wsgate.core.fanout import Fanout
 from wsgate.core.frame import Frame
 from wsgate.core.roster import ALIVE_TIMER, CLOSE_TIMER, TooManyChannels, TooManyRates
@@ -313,10 +314,10 @@ class Hub:
             connection = self._connections.get(handle)
             if connection is None:
                 continue
-            if reason == "slow_consumer":
+            if reason == SLOW:
                 self.core.delivery.pardon(handle)
                 self._end(connection, CloseCode.SLOW_CONSUMER, flush_owed=False)
-            elif reason == "broken":
+            elif reason == BROKEN:
                 self._note_end(connection, "broken")
                 connection.abort()
             else:  # CLOSE is out; the client's answer, or CLOSE_TIMER, comes next

@@ -14,6 +14,7 @@ from tests.support.feed import until
 from tests.support.frames import CLOSE, close_frame, command, frame
 from tests.support.gateway import LocalGateway, local_gateway, server_side
 from tests.support.loop import on_loop
+from wsgate.hub import Connection
 
 EVENT = "token.abc.comment"
 NEVER_S = 3600
@@ -125,6 +126,25 @@ async def test_a_client_that_only_ends_its_own_direction_is_gone() -> None:
         client.socket.shutdown(socket.SHUT_WR)
         assert await client.until_end() == []
         await gateway.until_empty()
+
+
+@on_loop
+async def test_a_client_that_the_hub_cannot_take_costs_nobody_else_his_connection() -> None:
+    async with local_gateway() as gateway:
+        first = await gateway.subscriber(EVENT)
+        take = gateway.hub.opened
+
+        def refuse(connection: Connection) -> None:
+            raise MemoryError
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(gateway.hub, "opened", refuse)
+            unlucky = await gateway.connect()
+            await unlucky.until_end()
+        assert gateway.hub.opened == take
+        gateway.publish(EVENT, "still here")
+        assert (await first.message())["data"] == "still here"
+        assert len(gateway.hub) == 1
 
 
 @on_loop

@@ -105,8 +105,9 @@ cdef class _TunedSocket:
     """
 
     cdef int fd
-    cdef object write                   # the transport's, where picows would send a CLOSE
-    cdef object get_write_buffer_size
+    # picows keeps these of a transport, to send with: it never does.
+    cdef readonly object write
+    cdef readonly object get_write_buffer_size
 
     def fileno(self):
         return self.fd
@@ -120,13 +121,6 @@ cdef class _TunedSocket:
     def get_extra_info(self, name, default=None):
         return self if name == "socket" else default
 
-    def __getattr__(self, name):
-        if name == "write":
-            return self.write
-        if name == "get_write_buffer_size":
-            return self.get_write_buffer_size
-        raise AttributeError(name)
-
 
 class Protocol(_picows.WSProtocol):
     """picows' protocol, told to hide nothing and to hold nothing back."""
@@ -137,8 +131,6 @@ class Protocol(_picows.WSProtocol):
         cdef _TunedSocket tuned = _TunedSocket.__new__(_TunedSocket)
         cdef WSTransport ws
         tuned.fd = transport.get_extra_info("socket").fileno()
-        tuned.write = transport.write
-        tuned.get_write_buffer_size = transport.get_write_buffer_size
         _tune(tuned.fd)
         # Before the 101 is written: with uvloop's own limits a short tail would trigger neither
         # pause_writing nor resume_writing.
@@ -229,10 +221,10 @@ cdef class Connection(WSListener):
             self._fail(1011, "internal error")
 
     cpdef on_ws_disconnected(self, WSTransport transport):
-        self.ended = True
-        self.sink.detach(<uint32_t>self.handle)
+        self._leave()
         self.transport = None                   # breaks the cycle with picows' protocol
-        self.handler.lost(self)
+        if self.handle:                         # 0, which is nobody's: `opened` failed
+            self.handler.lost(self)
 
     cpdef pause_writing(self):
         if self.transport is not None:
@@ -305,6 +297,13 @@ cdef class Connection(WSListener):
             unsent = self.transport.close_handshake.sent
             self._fail(unsent.code, unsent.reason)
 
+    cdef int _leave(self) except -1:
+        """Nothing comes from the socket any more, nothing goes to it."""
+        self.ended = True
+        if self.handle:
+            self.sink.detach(<uint32_t>self.handle)
+        return 0
+
     # for the handler
 
     @property
@@ -317,14 +316,12 @@ cdef class Connection(WSListener):
 
     def close_transport(self) -> None:
         """Close the socket once the transport has written what it holds."""
-        self.ended = True
-        self.sink.detach(<uint32_t>self.handle)
+        self._leave()
         if self.transport is not None:
             self.transport.underlying_transport.close()
 
     def abort(self) -> None:
         """Close the socket now, whatever the transport holds."""
-        self.ended = True
-        self.sink.detach(<uint32_t>self.handle)
+        self._leave()
         if self.transport is not None:
             self.transport.underlying_transport.abort()
