@@ -6,17 +6,15 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from benchmarks.fanout import report
 from benchmarks.fanout.build import OUT
-from benchmarks.fanout.child import Failure
+from benchmarks.fanout.child import Failure, run
 from benchmarks.fanout.machine import machine
 from benchmarks.fanout.scenarios import SCENARIOS, Kind, Scenario, shortened
 from benchmarks.fanout.trial import Bench, Figures, trial
@@ -124,16 +122,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(any(result["broken"] for result in results) or (args.check and missed))
 
 
-def _end(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)
-
-
 if __name__ == "__main__":
-    # As an exception, so that every process it started is stopped on the way out.
-    signal.signal(signal.SIGTERM, _end)
-    try:
-        sys.exit(main())
-    except Failure as failure:
-        sys.exit(f"benchmark failed: {failure}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run(main)

@@ -8,11 +8,12 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from types import FrameType, TracebackType
+from typing import Any, NoReturn, Self
 
 PR_SET_PDEATHSIG = 1
 AUTOGROUP = Path("/proc/self/autogroup")
@@ -21,6 +22,22 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 class Failure(Exception):
     """The trial cannot give a figure; the text says why."""
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Be a program that stops every process it started, however it ends."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    # As an exception, so that it passes through the children's context managers.
+    signal.signal(signal.SIGTERM, end)
+    try:
+        sys.exit(main())
+    except Failure as failure:
+        sys.exit(f"benchmark failed: {failure}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 class Child:

@@ -10,16 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import FrameType
 
 from benchmarks.fanout.__main__ import program
 from benchmarks.fanout.build import OUT
-from benchmarks.fanout.child import Failure
+from benchmarks.fanout.child import run
 from benchmarks.fanout.machine import machine
 from benchmarks.fanout.trial import Bench
 from benchmarks.slow import report
@@ -80,16 +78,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(bool(broken) or not (verdict["met"] or args.short))
 
 
-def _end(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)
-
-
 if __name__ == "__main__":
-    # As an exception, so that every process it started is stopped on the way out.
-    signal.signal(signal.SIGTERM, _end)
-    try:
-        sys.exit(main())
-    except Failure as failure:
-        sys.exit(f"benchmark failed: {failure}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run(main)

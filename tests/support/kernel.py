@@ -7,27 +7,10 @@ import socket
 import struct
 from typing import NamedTuple
 
+from benchmarks.slow.kernel import SocketMemory
+
 SO_MEMINFO = 55
 SIOCOUTQ = 0x5411
-
-
-class SocketMemory(NamedTuple):
-    """In bytes; the order is the kernel's (linux/sock_diag.h)."""
-
-    received: int
-    receive_limit: int
-    in_flight: int
-    send_limit: int
-    reserved: int
-    queued: int
-    options: int
-    backlog: int
-    drops: int
-
-    @property
-    def held(self) -> int:
-        """All that the kernel keeps for this socket's data."""
-        return self.received + self.queued + self.reserved + self.options + self.backlog
 
 
 def memory(of: socket.socket) -> SocketMemory:
