@@ -247,9 +247,10 @@ class Hub:
 
     def _subscribe(self, connection: Connection, command: Subscribe) -> None:
         core, handle = self.core, connection.handle
-        channels, errors = admit(
+        admitted, errors = admit(
             command,
-            self._permits,
+            self._rules,
+            core.rule_of,
             core.subscription_count(handle),
             lambda name: core.is_subscribed(handle, name),
             self._limits.subscriptions_max,
@@ -257,27 +258,20 @@ class Hub:
         interval_ms = max(1, round(1000 / command.max_rate)) if command.max_rate else 0
         subscribed: dict[str, protocol.Position] = {}
         try:
-            for name in channels:
+            for name, rule in admitted.items():
+                if rule is None:
+                    core.subscribe_pattern(handle, name, interval_ms)
+                    subscribed[name] = {}
+                    continue
                 try:
-                    subscribed[name] = self._subscribe_one(handle, name, interval_ms)
+                    seq = core.subscribe(handle, name, rule, interval_ms)
+                    subscribed[name] = {"epoch": self.epoch, "seq": seq}
                 except TooManyChannels:
                     errors[name] = ErrorCode.TOO_MANY_CHANNELS
         except TooManyRates:
             # One rate for the whole command: it fails on the first channel or not at all.
             raise ProtocolError(ErrorCode.TOO_MANY_RATES, reply_to=command.id) from None
         self._reply(connection, protocol.encode_subscribed(subscribed, errors, command.id))
-
-    def _subscribe_one(self, handle: int, name: str, interval_ms: int) -> protocol.Position:
-        if protocol.is_pattern(name):
-            self.core.subscribe_pattern(handle, name, interval_ms)
-            return {}
-        rule = self._rules.index(name)
-        assert rule is not None, "admitted without a rule"
-        return {"epoch": self.epoch, "seq": self.core.subscribe(handle, name, rule, interval_ms)}
-
-    def _permits(self, name: str) -> bool:
-        """Whether a rule allows the channel or pattern: it does if it is known already."""
-        return self.core.find_channel(name) is not None or self._rules.permits(name)
 
     def _unsubscribe(self, connection: Connection, command: Unsubscribe) -> None:
         for name in command.channels:

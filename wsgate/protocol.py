@@ -162,8 +162,7 @@ def is_pattern(name: str) -> bool:
 
 
 class Subscribe(NamedTuple):
-    channels: tuple[str, ...]  # well-formed, without duplicates, in the order given
-    malformed: tuple[str, ...] = ()
+    channels: tuple[str, ...]  # without duplicates, in the order given; well-formed or not
     max_rate: float | None = None
     recover: dict[str, Any] | None = None
     id: CommandId | None = None
@@ -269,15 +268,12 @@ def _max_rate(fields: dict[str, Any], reply_to: CommandId | None) -> float | Non
 
 
 def _decode_subscribe(fields: dict[str, Any], reply_to: CommandId | None) -> Subscribe:
-    channels: list[str] = []
-    malformed: list[str] = []
-    for name in _channels(fields, reply_to):
-        (channels if is_channel_or_pattern(name) else malformed).append(name)
+    channels = tuple(_channels(fields, reply_to))
     max_rate = _max_rate(fields, reply_to)
     recover = fields.get("recover")
     if recover is not None and type(recover) is not dict:
         raise ProtocolError(ErrorCode.BAD_COMMAND, "recover is an object of positions", reply_to)
-    return Subscribe(tuple(channels), tuple(malformed), max_rate, recover, reply_to)
+    return Subscribe(channels, max_rate, recover, reply_to)
 
 
 def _decode_unsubscribe(fields: dict[str, Any], reply_to: CommandId | None) -> Unsubscribe:

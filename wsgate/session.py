@@ -24,8 +24,10 @@ from wsgate.protocol import (
     Subscribe,
     Unsubscribe,
     decode,
+    is_channel_or_pattern,
     is_pattern,
 )
+from wsgate.rules import Rules
 
 # What a client that speaks the protocol never sends. The other errors can be met by a good one
 # again and again, so they do not count towards the end of the connection.
@@ -69,37 +71,45 @@ def _not_supported(what: str, command: Command) -> ProtocolError:
 class Admission(NamedTuple):
     """What of a subscribe command may be carried out, and what is wrong with the rest."""
 
-    channels: list[str]
+    rules: dict[str, int | None]  # by channel, in order: the place of its rule; None for a pattern
     errors: dict[str, ErrorCode]
 
 
 def admit(
     command: Subscribe,
-    permits: Callable[[str], bool],
+    rules: Rules,
+    known_rule: Callable[[str], int | None],
     held: int,
     holds: Callable[[str], bool],
     subscriptions_max: int = CONNECTION_SUBSCRIPTIONS_MAX,
 ) -> Admission:
     """Sifts the channels of a command for a connection that has ``held`` subscriptions.
 
-    ``permits(channel)``: whether the rules allow a subscription to this channel or pattern.
+    ``known_rule(name)``: the place of the rule if this is a channel in use, which needs no check.
     Channels are admitted in order as long as there is room; those it ``holds`` already need none.
     """
-    channels: list[str] = []
-    errors: dict[str, ErrorCode] = dict.fromkeys(command.malformed, ErrorCode.BAD_CHANNEL)
+    admitted: dict[str, int | None] = {}
+    errors: dict[str, ErrorCode] = {}
     room = subscriptions_max - held
     # Only near the limit does it matter which channels are held.
     ample = room >= len(command.channels)
-    for channel in command.channels:
-        if not permits(channel):
-            errors[channel] = (
-                ErrorCode.PATTERN_NOT_ALLOWED if is_pattern(channel) else ErrorCode.UNKNOWN_CHANNEL
-            )
-        elif ample or holds(channel):
-            channels.append(channel)
-        elif room > 0:
+    for name in command.channels:
+        rule = known_rule(name)
+        if rule is None:
+            if not is_channel_or_pattern(name):
+                errors[name] = ErrorCode.BAD_CHANNEL
+                continue
+            if is_pattern(name):
+                if not rules.permits(name):
+                    errors[name] = ErrorCode.PATTERN_NOT_ALLOWED
+                    continue
+            elif (rule := rules.index(name)) is None:
+                errors[name] = ErrorCode.UNKNOWN_CHANNEL
+                continue
+        if not ample and not holds(name):
+            if room <= 0:
+                errors[name] = ErrorCode.TOO_MANY_SUBSCRIPTIONS
+                continue
             room -= 1
-            channels.append(channel)
-        else:
-            errors[channel] = ErrorCode.TOO_MANY_SUBSCRIPTIONS
-    return Admission(channels, errors)
+        admitted[name] = rule
+    return Admission(admitted, errors)

@@ -93,35 +93,49 @@ def test_a_session_is_small() -> None:
 
 
 def admitted(
-    channels: list[str], held: set[str] | None = None, limit: int = 1000, malformed: str = ""
+    channels: list[str],
+    held: set[str] | None = None,
+    limit: int = 1000,
+    known: dict[str, int] | None = None,
 ) -> Admission:
     held = held or set()
-    command = Subscribe(tuple(channels), tuple(malformed))
-    return admit(command, DEFAULT_RULES.permits, len(held), held.__contains__, limit)
+    known = known or {}
+    command = Subscribe(tuple(channels))
+    return admit(command, DEFAULT_RULES, known.get, len(held), held.__contains__, limit)
 
 
 def test_channels_and_permitted_patterns_are_admitted_in_order() -> None:
     channels = ["token.b.update", "global.>", "global.*", "token.*.comment", "token.a.update"]
-    assert admitted(channels) == (channels, {})
+    admission = admitted(channels)
+    assert list(admission.rules) == channels
+    assert not admission.errors
+
+
+def test_each_channel_comes_with_the_first_rule_that_matches_it() -> None:
+    channels = ["global.trending", "global.new", "token.*.comment", "token.a.update"]
+    assert list(admitted(channels).rules.values()) == [2, 3, None, 0]
+
+
+def test_a_channel_in_use_keeps_its_rule() -> None:
+    assert admitted(["global.new"], known={"global.new": 7}).rules == {"global.new": 7}
 
 
 def test_each_refused_channel_has_its_error() -> None:
-    channels = ["other", "token.>", "global.new", ">"]
-    assert admitted(channels, malformed=" ") == (
-        ["global.new"],
-        {
-            " ": ErrorCode.BAD_CHANNEL,
-            "other": ErrorCode.UNKNOWN_CHANNEL,
-            "token.>": ErrorCode.PATTERN_NOT_ALLOWED,
-            ">": ErrorCode.PATTERN_NOT_ALLOWED,
-        },
-    )
+    admission = admitted(["other", "token.>", " ", "global.new", ">", "a..b"])
+    assert admission.rules == {"global.new": 3}
+    assert admission.errors == {
+        "other": ErrorCode.UNKNOWN_CHANNEL,
+        "token.>": ErrorCode.PATTERN_NOT_ALLOWED,
+        " ": ErrorCode.BAD_CHANNEL,
+        ">": ErrorCode.PATTERN_NOT_ALLOWED,
+        "a..b": ErrorCode.BAD_CHANNEL,
+    }
 
 
 def test_the_first_that_fit_are_admitted() -> None:
     held = {"global.a", "global.b"}
     assert admitted(["global.c", "global.d", "global.e"], held, limit=4) == (
-        ["global.c", "global.d"],
+        {"global.c": 3, "global.d": 3},
         {"global.e": ErrorCode.TOO_MANY_SUBSCRIPTIONS},
     )
 
@@ -129,21 +143,25 @@ def test_the_first_that_fit_are_admitted() -> None:
 def test_what_is_held_needs_no_room() -> None:
     held = {"global.a", "global.b"}
     assert admitted(["global.a", "global.c", "global.b"], held, limit=2) == (
-        ["global.a", "global.b"],
+        {"global.a": 3, "global.b": 3},
         {"global.c": ErrorCode.TOO_MANY_SUBSCRIPTIONS},
     )
 
 
 def test_what_is_refused_takes_no_room() -> None:
-    assert admitted(["other", ">", "global.a"], limit=1).channels == ["global.a"]
+    assert list(admitted(["other", ">", " ", "global.a"], limit=1).rules) == ["global.a"]
 
 
 def test_the_default_limit() -> None:
     channels = [f"global.{n}" for n in range(1001)]
     accepted, errors = admit(
-        Subscribe(tuple(channels)), DEFAULT_RULES.permits, held=0, holds=lambda channel: False
+        Subscribe(tuple(channels)),
+        DEFAULT_RULES,
+        known_rule=lambda name: None,
+        held=0,
+        holds=lambda name: False,
     )
-    assert accepted == channels[:1000]
+    assert list(accepted) == channels[:1000]
     assert errors == {"global.1000": ErrorCode.TOO_MANY_SUBSCRIPTIONS}
 
 

@@ -75,6 +75,9 @@ class Roster:
     def find_channel(self, name: str) -> int | None:
         """The id of a channel that is known, good until the next call that opens one."""
 
+    def rule_of(self, name: str) -> int | None:
+        """The rule of a channel that is known: such a name is well-formed, and was allowed."""
+
     def open_channel(self, name: str, rule: int) -> int:
         """The id of channel `name`, known from now on; raises TooManyChannels."""
 

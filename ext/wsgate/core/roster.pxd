@@ -1,6 +1,6 @@
 # Who is connected, which channels are known, who is subscribed to what.
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from wsgate.core.channel cimport Channels
 from wsgate.core.counters cimport Counters
@@ -27,6 +27,10 @@ cdef class Roster:
         list rules              # (type, kind)
         uint32_t channels_max
 
+    cdef uint32_t known_channel(self, str name) except? 0xFFFFFFFF                  # NO_ID
+    cdef uint32_t ensure_channel(self, str name, uint8_t rule) except? 0xFFFFFFFF
+    cdef uint32_t slot_of(self, uint64_t handle) except? 0xFFFFFFFF
+    cdef bint join(self, uint32_t slot, uint32_t id, uint32_t interval_ms) except -1
     cdef int settle(self, uint32_t id) except -1
     cdef int owe(self, uint32_t slot, uint32_t id) except -1
     cdef bint matched(self, bytes pattern, uint32_t channel) except -1

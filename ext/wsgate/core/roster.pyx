@@ -102,9 +102,18 @@ cdef class Roster:
 
     def find_channel(self, name: str) -> int | None:
         """The id of a channel that is known, good until the next call that opens one."""
+        cdef uint32_t id = self.known_channel(name)
+        return None if id == NO_ID else id
+
+    def rule_of(self, name: str) -> int | None:
+        """The rule of a channel that is known: such a name is well-formed, and was allowed."""
+        cdef uint32_t id = self.known_channel(name)
+        return None if id == NO_ID else self.channels.table[id].rule
+
+    cdef uint32_t known_channel(self, str name) except? 0xFFFFFFFF:
         cdef object id = self.index.ids.get(name)
         if id is None or self.index.topics[<uint32_t>id].is_pattern:
-            return None
+            return NO_ID
         return id
 
     def open_channel(self, name: str, rule: int) -> int:
@@ -112,10 +121,13 @@ cdef class Roster:
 
         Raises TooManyChannels when all that may be known are in use.
         """
-        cdef object known = self.find_channel(name)
-        cdef uint32_t id, oldest
-        if known is not None:
-            return known
+        return self.ensure_channel(name, rule)
+
+    cdef uint32_t ensure_channel(self, str name, uint8_t rule) except? 0xFFFFFFFF:
+        cdef uint32_t id = self.known_channel(name)
+        cdef uint32_t oldest
+        if id != NO_ID:
+            return id
         if self.channels.count >= self.channels_max:
             oldest = self.channels.oldest_unused()
             if oldest == NO_ID:
@@ -137,11 +149,11 @@ cdef class Roster:
         A state channel's latest value is owed at once. `interval_ms` > 0: later ones leave at most
         that often. Raises TooManyChannels, TooManyRates, KeyError if the connection is gone.
         """
-        cdef uint32_t slot = self._slot(handle)
-        cdef uint32_t id = self.open_channel(name, rule)
+        cdef uint32_t slot = self.slot_of(handle)
+        cdef uint32_t id = self.ensure_channel(name, rule)
         cdef channel_t* channel
         self.settle(id)
-        if self._join(slot, id, interval_ms):
+        if self.join(slot, id, interval_ms):
             self.channels.use(id, 1)
         channel = &self.channels.table[id]
         if not channel.published:
@@ -152,14 +164,14 @@ cdef class Roster:
 
     def subscribe_pattern(self, handle: int, pattern: str, interval_ms: int = 0) -> None:
         """Subscribe to every channel that matches; known values of state channels are owed at once."""
-        cdef uint32_t slot = self._slot(handle)
+        cdef uint32_t slot = self.slot_of(handle)
         cdef list values = self.values_matching(pattern)
         cdef uint32_t topic, id
         for id in values:
             self.settle(id)
         topic = self.index.open_topic(pattern, True)
         try:
-            self._join(slot, topic, interval_ms)
+            self.join(slot, topic, interval_ms)
         finally:
             self.drop_pattern(topic)
         self.paces.give_up(slot, values)        # all at once: one by one it would be quadratic
@@ -168,7 +180,7 @@ cdef class Roster:
 
     def unsubscribe(self, handle: int, name: str) -> bool:
         """End a subscription and give up what is owed for it alone; False if there was none."""
-        cdef uint32_t slot = self._slot(handle)
+        cdef uint32_t slot = self.slot_of(handle)
         cdef object id = self.index.ids.get(name)
         cdef bint is_pattern
         if id is None or self.index.find(slot, id) == NULL:
@@ -178,16 +190,17 @@ cdef class Roster:
         self.purge(slot, name, self.due_matching(slot, name) if is_pattern else [id])
         return True
 
-    def _slot(self, handle: int) -> int:
+    cdef uint32_t slot_of(self, uint64_t handle) except? 0xFFFFFFFF:
         if self.delivery.find(handle) == NULL:
             raise KeyError(f"connection {handle:#x} is gone")
-        return <uint32_t><uint64_t>handle
+        return <uint32_t>handle
 
-    def _join(self, slot: int, id: int, interval_ms: int) -> bool:
+    cdef bint join(self, uint32_t slot, uint32_t id, uint32_t interval_ms) except -1:
         """Subscribe in the index and at the clocks; whether it is a new subscription."""
         cdef subscription_t* before = self.index.find(slot, id)
         cdef uint32_t group_before = 0 if before == NULL else before.group
         cdef uint32_t group = 0
+        cdef bint new
         if interval_ms:
             group = self.paces.group_for(slot, interval_ms)
             if group == 0:
