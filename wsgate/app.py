@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from wsgate.admin import Admin
 from wsgate.config import Settings
-from wsgate.edge.acceptor import LISTEN_BACKLOG, Acceptor
-from wsgate.edge.listener import protocol_factory
+from wsgate.edge.acceptor import LISTEN_BACKLOG, Acceptor, bound_accepted
+from wsgate.edge.handshake import Handshakes, protocol_factory
 from wsgate.edge.sink import SocketSink
 from wsgate.hub import Hub
 from wsgate.metrics import registry
@@ -57,12 +57,11 @@ class Gateway:
             )
             self.upgrade = Upgrade(self.hub, sink, self._limits, self.not_ready)
             self.sources = self._source_factory(self.hub)
+            self.handshakes = Handshakes(self._limits.handshake_timeout_s)
             self.acceptor = Acceptor(
                 self._listening,
                 protocol_factory(
-                    self.upgrade,
-                    handshake_timeout_s=self._limits.handshake_timeout_s,
-                    message_bytes_max=COMMAND_BYTES_MAX,
+                    self.upgrade, self.handshakes, message_bytes_max=COMMAND_BYTES_MAX
                 ),
             )
             self._admin = Admin(
@@ -93,6 +92,7 @@ class Gateway:
         for source in self.sources:
             await source.stop()
         await self.hub.close_all()
+        self.handshakes.stop()  # who upgraded until now was told 1012 as well
         self.hub.stop()
         await self._admin.stop()
         log.info("stopped", connections_total=self.hub.opened_total)
@@ -143,6 +143,7 @@ def _listen(host: str, port: int, setting: str) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        bound_accepted(listening)
         listening.listen(LISTEN_BACKLOG)
         listening.setblocking(False)
     except OSError as error:

@@ -12,6 +12,7 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 import orjson
@@ -252,7 +253,7 @@ class Hub:
             self._rules,
             core.rule_of,
             core.subscription_count(handle),
-            lambda name: core.is_subscribed(handle, name),
+            partial(core.is_subscribed, handle),
             self._limits.subscriptions_max,
         )
         interval_ms = max(1, round(1000 / command.max_rate)) if command.max_rate else 0

@@ -41,6 +41,14 @@ class Accepts(Protocol):
     def restarts(self) -> int: ...
 
 
+class Awaits(Protocol):
+    """The handshakes under way, as far as they are counted here."""
+
+    def __len__(self) -> int: ...
+    @property
+    def expired(self) -> int: ...
+
+
 class Observed(Protocol):
     """What a scrape reads; ``wsgate.app.Gateway`` is one."""
 
@@ -50,6 +58,8 @@ class Observed(Protocol):
     def upgrade(self) -> Refuses: ...
     @property
     def acceptor(self) -> Accepts: ...
+    @property
+    def handshakes(self) -> Awaits: ...
     @property
     def sources(self) -> Sequence[Source]: ...
 
@@ -160,6 +170,7 @@ class GatewayCollector(Collector):
 
     def _connections(self) -> Iterator[Metric]:
         hub, upgrade, acceptor = self._gateway.hub, self._gateway.upgrade, self._gateway.acceptor
+        handshakes = self._gateway.handshakes
         yield gauge("ws_connections_current", "Open WebSocket connections.", len(hub))
         yield counter("ws_connections", "WebSocket connections opened.", hub.opened_total)
         yield by_reason(
@@ -173,6 +184,16 @@ class GatewayCollector(Collector):
             "ws_accept_restarts",
             "Times the accepting server was lost, for want of descriptors, and made anew.",
             acceptor.restarts,
+        )
+        yield gauge(
+            "ws_handshakes_current",
+            "Sockets accepted that have not asked for anything yet, or are being refused.",
+            len(handshakes),
+        )
+        yield counter(
+            "ws_handshakes_expired",
+            "Sockets closed because the handshake took too long.",
+            handshakes.expired,
         )
         yield by_reason(
             "ws_handshakes_refused",

@@ -128,8 +128,9 @@ class ProtocolError(Exception):
 
 def select_subprotocol(offer: str) -> str | None:
     """The name to select from the value of a ``Sec-WebSocket-Protocol`` header, if any fits."""
-    names = (name.strip() for name in offer.split(","))
-    return SUBPROTOCOL if SUBPROTOCOL in names else None
+    if offer == SUBPROTOCOL:  # as most say it
+        return SUBPROTOCOL
+    return SUBPROTOCOL if SUBPROTOCOL in [name.strip() for name in offer.split(",")] else None
 
 
 # ------------------------------------------------------------------------------- channel names
@@ -251,7 +252,7 @@ def _channels(fields: dict[str, Any], reply_to: CommandId | None) -> Iterable[st
             raise ProtocolError(
                 ErrorCode.BAD_COMMAND, "channels holds something that is not a string", reply_to
             )
-    return dict.fromkeys(channels)
+    return channels if len(set(channels)) == len(channels) else dict.fromkeys(channels)
 
 
 def _max_rate(fields: dict[str, Any], reply_to: CommandId | None) -> float | None:

@@ -8,7 +8,7 @@ know: it is passed in, or the hub asks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from wsgate.protocol import (
     BAD_COMMANDS_IN_A_ROW_MAX,
@@ -68,13 +68,6 @@ def _not_supported(what: str, command: Command) -> ProtocolError:
     return ProtocolError(ErrorCode.NOT_SUPPORTED, f"{what} is not supported yet", command.id)
 
 
-class Admission(NamedTuple):
-    """What of a subscribe command may be carried out, and what is wrong with the rest."""
-
-    rules: dict[str, int | None]  # by channel, in order: the place of its rule; None for a pattern
-    errors: dict[str, ErrorCode]
-
-
 def admit(
     command: Subscribe,
     rules: Rules,
@@ -82,10 +75,11 @@ def admit(
     held: int,
     holds: Callable[[str], bool],
     subscriptions_max: int = CONNECTION_SUBSCRIPTIONS_MAX,
-) -> Admission:
-    """Sifts the channels of a command for a connection that has ``held`` subscriptions.
+) -> tuple[dict[str, int | None], dict[str, ErrorCode]]:
+    """What of a subscribe command may be carried out, and what is wrong with the rest.
 
-    ``known_rule(name)``: the place of the rule if this is a channel in use, which needs no check.
+    The first by channel or pattern, in order: the place of its rule, None for a pattern.
+    ``held``: how many subscriptions the connection has. ``known_rule(name)``: the place of the rule if this is a channel in use, which needs no check.
     Channels are admitted in order as long as there is room; those it ``holds`` already need none.
     """
     admitted: dict[str, int | None] = {}
@@ -112,4 +106,4 @@ def admit(
                 continue
             room -= 1
         admitted[name] = rule
-    return Admission(admitted, errors)
+    return admitted, errors

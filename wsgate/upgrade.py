@@ -11,7 +11,6 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 import orjson
-from multidict import CIMultiDict
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
 from wsgate.edge.listener import Connection
@@ -34,7 +33,7 @@ class SwitchingProtocols(WSUpgradeResponse):
 
     def __init__(self, subprotocol: str | None) -> None:
         self.status = HTTPStatus.SWITCHING_PROTOCOLS
-        self.headers = CIMultiDict()
+        self.headers = {}  # type: ignore[assignment]  # one name is put in, and read again
         self.body = None
         self._subprotocol = subprotocol
 

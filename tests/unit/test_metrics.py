@@ -66,11 +66,21 @@ class Acceptor:
 
 
 @dataclass
+class Handshakes:
+    expired: int = 0
+    under_way: int = 0
+
+    def __len__(self) -> int:
+        return self.under_way
+
+
+@dataclass
 class Gateway:
     hub: Hub
     sources: list[Source]
     upgrade: Upgrade = field(default_factory=Upgrade)
     acceptor: Acceptor = field(default_factory=Acceptor)
+    handshakes: Handshakes = field(default_factory=Handshakes)
 
 
 class Client:
@@ -129,6 +139,7 @@ def test_what_happens_is_counted() -> None:
         hub.lost(clients[0])  # type: ignore[arg-type]
         gateway.upgrade.refused["capacity"] = 7
         gateway.acceptor.accepted, gateway.acceptor.restarts = 11, 2
+        gateway.handshakes.expired, gateway.handshakes.under_way = 5, 3
 
         seen = scrape(gateway)
         assert seen["ws_connections_current", ()] == 3
@@ -138,6 +149,8 @@ def test_what_happens_is_counted() -> None:
         assert seen["ws_sockets_accepted_total", ()] == 11
         assert seen["ws_accept_restarts_total", ()] == 2
         assert seen["ws_handshakes_refused_total", (("reason", "capacity"),)] == 7
+        assert seen["ws_handshakes_expired_total", ()] == 5
+        assert seen["ws_handshakes_current", ()] == 3
         assert seen["ws_handshakes_refused_total", (("reason", "not_a_websocket"),)] == 0
         assert seen["ws_subscriptions_current", ()] == 3
         assert seen["ws_channels_current", ()] == 2

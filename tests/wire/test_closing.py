@@ -239,6 +239,17 @@ async def test_a_client_that_upgrades_while_the_gateway_stops() -> None:
         await stop
 
 
+@on_loop
+async def test_a_handshake_that_does_not_end_is_ended_by_the_stop() -> None:
+    async with local_gateway() as gateway:
+        late = await gateway.dial()
+        await late.send(request()[:20])
+        await until(lambda: len(gateway.app.handshakes) == 1)
+        await gateway.stop()
+        assert await late.ended() == b""
+        assert len(gateway.app.handshakes) == 0
+
+
 def accepted(client: Client) -> bool:
     try:
         server_side(client).close()

@@ -1,17 +1,9 @@
 """Frames in: one ``Connection`` for each socket that was upgraded."""
 
-import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
-from picows import (
-    WSFrame,
-    WSListener,
-    WSTransport,
-    WSUpgradeRequest,
-    WSUpgradeResponseWithListener,
-)
+from picows import WSFrame, WSListener, WSTransport
 
 from wsgate.edge.sink import SocketSink
 
@@ -22,31 +14,6 @@ CLOSE_TOO_BIG: int
 CLOSE_NO_STATUS: int
 
 log: logging.Logger
-
-class QuietLog:
-    """What picows takes for a logger."""
-
-    def isEnabledFor(self, level: int) -> bool: ...  # noqa: N802
-    def log(self, level: int, message: str, *args: object) -> None: ...
-    def debug(self, message: str, *args: object) -> None: ...
-    def info(self, message: str, *args: object) -> None: ...
-    def warning(self, message: str, *args: object) -> None: ...
-    def error(self, message: str, *args: object) -> None: ...
-    def exception(self, message: str, *args: object) -> None: ...
-
-class Protocol(asyncio.BufferedProtocol):
-    """picows' protocol, told to hide nothing and to hold nothing back."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
-    def buffer_updated(self, nbytes: int) -> None: ...
-
-def protocol_factory(
-    listener_factory: Callable[[WSUpgradeRequest], Connection | WSUpgradeResponseWithListener],
-    *,
-    handshake_timeout_s: float,
-    message_bytes_max: int,
-) -> Callable[[], Protocol]:
-    """A factory of server protocols for accepted sockets."""
 
 class Connection(WSListener):
     """One upgraded socket; `handler` is told what happens to it."""

@@ -3,8 +3,8 @@
 Owns: the message that is being joined from fragments, within limits.
 Never: answers by itself, or lets picows send: replies, pongs and CLOSE go through the outbox. When
 picows' parser meets an error it would write CLOSE at once, between or after ours, and tell nobody for
-10 ms: so it is made to believe that there is no connection to write to, and ``Protocol`` looks after
-every read whether it tried.
+10 ms: so it is made to believe that there is no connection to write to, and ``handshake.Protocol``
+looks after every read whether it tried.
 Invariant: after ``failed`` or ``close_received`` no message is handed to the handler any more.
 Cost: a read is a few calls; a PONG touches no Python code.
 """
@@ -15,8 +15,6 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint32_t, uint64_t
 from picows.picows cimport MemoryBuffer, WSFrame, WSListener, WSMsgType, WSTransport
-
-from picows import picows as _picows
 
 from wsgate.edge.sink cimport SocketSink
 
@@ -36,131 +34,6 @@ cdef inline bint _may_be_sent(int code) noexcept:
 
 # picows allocates this for each connection and we never send through it: one does for all.
 cdef MemoryBuffer _unused_write_buffer = MemoryBuffer(1024)
-
-
-class QuietLog:
-    """What picows takes for a logger. Its lines are per connection: clients could flood the log.
-
-    Not a ``logging.Logger``: of those picows makes a child for every connection. What it reports is
-    seen and counted by the connection; only the unexpected is passed on.
-    """
-
-    __slots__ = ()
-
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 (logging's name)
-        return False
-
-    def log(self, level: int, message: str, *args: object) -> None:
-        pass
-
-    def debug(self, message: str, *args: object) -> None:
-        pass
-
-    info = warning = error = debug
-
-    def exception(self, message: str, *args: object) -> None:
-        log.exception(message, *args)
-
-
-cdef object _quiet_log = QuietLog()
-cdef object _WSProtocol = _picows.WSProtocol
-
-
-# What the kernel holds counts as backlog: left alone it takes megabytes for a client that reads
-# nothing before it says no, and conflation would begin minutes late.
-cdef enum:
-    SEND_BUFFER_BYTES = 32768       # the kernel doubles it for its own book-keeping
-    NOTSENT_LOWAT_BYTES = 16384
-
-cdef extern from *:
-    """
-    #include <netinet/in.h>
-    #include <netinet/tcp.h>
-    #include <sys/socket.h>
-    """
-    enum:
-        IPPROTO_TCP
-        SOL_SOCKET
-        SO_SNDBUF
-        TCP_NODELAY
-        TCP_NOTSENT_LOWAT
-    int setsockopt(int fd, int level, int option, const void* value, unsigned int size) nogil
-
-
-cdef void _tune(int fd) noexcept:
-    """Send small writes at once, and bound what the kernel may hold. A dead socket is told later."""
-    cdef int one = 1
-    cdef int send_buffer = SEND_BUFFER_BYTES
-    cdef int lowat = NOTSENT_LOWAT_BYTES
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(int))
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof(int))
-    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(int))
-
-
-cdef class _TunedSocket:
-    """Stands for the socket while picows prepares a connection.
-
-    picows sets options and asks for ten more things, to log them: as many system calls. Ours are
-    set, and what is asked for the log is not logged.
-    """
-
-    cdef int fd
-    # picows keeps these of a transport, to send with: it never does.
-    cdef readonly object write
-    cdef readonly object get_write_buffer_size
-
-    def fileno(self):
-        return self.fd
-
-    def setsockopt(self, *args):
-        pass
-
-    def getsockopt(self, *args):
-        return 0
-
-    def get_extra_info(self, name, default=None):
-        return self if name == "socket" else default
-
-
-class Protocol(_picows.WSProtocol):
-    """picows' protocol, told to hide nothing and to hold nothing back."""
-
-    __slots__ = ()
-
-    def connection_made(self, transport):
-        cdef _TunedSocket tuned = _TunedSocket.__new__(_TunedSocket)
-        cdef WSTransport ws
-        tuned.fd = transport.get_extra_info("socket").fileno()
-        _tune(tuned.fd)
-        # Before the 101 is written: with uvloop's own limits a short tail would trigger neither
-        # pause_writing nor resume_writing.
-        transport.set_write_buffer_limits(high=0)
-        _WSProtocol.connection_made(self, tuned)
-        ws = self.transport
-        ws.underlying_transport = transport
-
-    def buffer_updated(self, nbytes):
-        _WSProtocol.buffer_updated(self, nbytes)
-        if self.transport.is_close_frame_sent and self.listener is not None:
-            (<Connection>self.listener).parser_failed()
-
-
-def protocol_factory(listener_factory, *, handshake_timeout_s: float, message_bytes_max: int):
-    """A factory of server protocols for accepted sockets.
-
-    `listener_factory(request)` returns a ``Connection``, or a picows response to refuse with.
-    """
-    def make():
-        return Protocol(
-            None, None, False,                          # host, path, is_client_side
-            listener_factory, _quiet_log,
-            True, handshake_timeout_s,                  # disconnect_on_exception
-            False, 0, 0, _picows.WSAutoPingStrategy.PING_WHEN_IDLE,
-            False,                                      # auto-pong: pongs go through the outbox
-            message_bytes_max, None,
-            2048,                                       # read buffer: picows' least
-        )
-    return make
 
 
 cdef class Connection(WSListener):
