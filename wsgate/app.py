@@ -49,6 +49,7 @@ class Gateway:
         self._listening = _listen(settings.ws_host, settings.ws_port, "WS_PORT")
         try:
             sink = SocketSink()
+            sink.watch(_poll_descriptor(asyncio.get_running_loop()))
             self.hub = Hub(
                 sink,
                 settings.ws_rules,
@@ -129,6 +130,12 @@ class Gateway:
                 token=_revealed(settings.nats_token),
             )
         ]
+
+
+def _poll_descriptor(loop: asyncio.AbstractEventLoop) -> int:
+    """uvloop's; -1 of a loop that does not tell: long flushes then stop to look."""
+    backend_id = getattr(loop, "_get_backend_id", None)
+    return -1 if backend_id is None else int(backend_id())
 
 
 def _revealed(secret: SecretStr | None) -> str | None:

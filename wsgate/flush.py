@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from wsgate.core.fanout import Fanout
 
-SLICE_S = 0.004  # how long a flush may keep the loop from reading, accepting and answering NATS
+SLICE_S = 0.004  # how long a flush may keep the loop from reading, accepting and answering NATS ...
+ALONE_SLICES = 5  # ... and how many times that while nothing of the kind waits
 VISITS_LEAST = 64
 VISITS_MOST = 100_000
 VISITS_AT_FIRST = 800  # one costs about 5 µs of the kernel's time
@@ -71,8 +72,10 @@ class Flushing:
 
     def _slice(self) -> None:
         began = time.perf_counter()
-        unfinished = self._core.flush(now_ms(), self._visits)
-        self._adapt(time.perf_counter() - began, unfinished)
+        visited = self._core.delivery.visited
+        more = 0 if self._replies is not None else (ALONE_SLICES - 1) * self._visits
+        unfinished = self._core.flush(now_ms(), self._visits, more)
+        self._adapt(time.perf_counter() - began, self._core.delivery.visited - visited)
         self._publications = self._loop.call_soon(self._slice) if unfinished else None
         self._after()
         if self._core.owes_publications:
@@ -83,9 +86,10 @@ class Flushing:
         self._replies = self._loop.call_soon(self._flush_replies) if unfinished else None
         self._after()
 
-    def _adapt(self, took_s: float, unfinished: bool) -> None:
+    def _adapt(self, took_s: float, visited: int) -> None:
         """Let the next slice take about SLICE_S: what a visit costs depends on machine and load."""
         self.slices += 1
-        if unfinished and took_s > 0:
-            wanted = int(self._visits * min(2.0, max(0.5, SLICE_S / took_s)))
+        if visited >= self._visits and took_s > 0:
+            wanted = int(SLICE_S / took_s * visited)
+            wanted = min(2 * self._visits, max(self._visits // 2, wanted))
             self._visits = min(VISITS_MOST, max(VISITS_LEAST, wanted))

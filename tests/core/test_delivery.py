@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from tests.core.rfc6455 import CLOSE
-from tests.core.rig import ALL, Rig, slot_of, text
+from tests.core.rig import ALL, LIMITS, Rig, slot_of, text
+from wsgate.core.fanout import Fanout
 from wsgate.core.frame import Frame
 from wsgate.core.sink import PythonSink, Sink
 
@@ -133,6 +134,46 @@ def test_slices_of_any_size_visit_each_once_in_slot_order(connections: int, visi
         assert sorted(slots) == sorted(slot_of(handle) for handle in handles)
         start = slots.index(0)
         assert slots[start:] + slots[:start] == sorted(slots), "in slot order, from somewhere"
+
+
+class Undisturbed(PythonSink):
+    """A sink that takes everything, and is awaited from its ``free``-th look on."""
+
+    def __init__(self, free: int) -> None:
+        self.free = free
+        self.looks = 0
+        self.sends = 0
+
+    def on_send(self, slot: int, parts: list[bytes]) -> int:
+        self.sends += 1
+        return sum(map(len, parts))
+
+    def on_awaited(self) -> bool:
+        self.looks += 1
+        return self.looks > self.free
+
+
+@pytest.mark.parametrize(
+    ("more", "free", "sends"),
+    [
+        pytest.param(0, 100, 100, id="no more is allowed"),
+        pytest.param(1000, 0, 100, id="something waits already"),
+        pytest.param(1000, 3, 100 + 3 * 64, id="something comes"),
+        pytest.param(70, 100, 170, id="more is bounded"),
+        pytest.param(10_000, 100, 500, id="all is done"),
+    ],
+)
+def test_a_slice_goes_on_while_nothing_else_waits(more: int, free: int, sends: int) -> None:
+    sink = Undisturbed(free)
+    core = Fanout(sink, [("note", "event", "gap")], bytes, **LIMITS)
+    for _ in range(500):
+        core.subscribe(core.open(), "a", 0)
+    core.publish(core.open_channel("a", 0), b"1")
+    assert core.flush(0, 100, more) == (sends < 500)
+    assert sink.sends == core.delivery.visited == sends
+    while core.flush(0, 100, more):
+        pass
+    assert sink.sends == 500
 
 
 @pytest.mark.parametrize("connections", [2, 3, 4, 8, 10, 16, 100])

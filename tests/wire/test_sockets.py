@@ -198,6 +198,23 @@ async def test_connections_that_end_in_the_middle_of_a_flush(
 
 
 @on_loop
+async def test_a_long_flush_makes_way_for_who_comes() -> None:
+    """It is cut short by a client's bytes, and not cut by anything while there are none."""
+    async with local_gateway() as gateway:
+        flushing = gateway.hub._flushing
+        clients = [await gateway.subscriber(EVENT) for _ in range(200)]
+        for talks in (False, True):
+            slices, began = flushing.slices, gateway.totals["writes"]
+            flushing._visits = 50
+            gateway.publish(EVENT, talks)
+            if talks:
+                clients[0].socket.send(command("ping"))
+            await gateway.until_flushed()
+            assert gateway.totals["writes"] >= began + 200
+            assert (flushing.slices - slices > 1) == talks
+
+
+@on_loop
 async def test_slots_are_used_again_and_their_handles_are_not() -> None:
     async with local_gateway() as gateway:
         handles = set()

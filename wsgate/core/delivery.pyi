@@ -44,6 +44,10 @@ class Delivery:
     def slots(self) -> Slots:
         """The connections' slots."""
 
+    @property
+    def visited(self) -> int:
+        """Connections that rounds have visited so far."""
+
     def open(self) -> int:
         """Take a slot for a new connection; returns its handle."""
 

@@ -8,8 +8,11 @@ class Fanout(Roster):
     def publish(self, id: int, payload: bytes) -> bool:
         """Publish `payload` (JSON, checked) on a known channel; whether anybody wants it."""
 
-    def flush(self, now_ms: int, visits: int) -> bool:
-        """Spread what was published and write to dirty connections; True while unfinished."""
+    def flush(self, now_ms: int, visits: int, more: int = 0) -> bool:
+        """Spread what was published and write to dirty connections; True while unfinished.
+
+        It stops after `visits`, or after `more` beyond if the sink says that nothing else waits.
+        """
 
     def settle_all(self) -> None:
         """Spread all that was published, now."""

@@ -18,3 +18,6 @@ class PythonSink(Sink):
 
     def on_carry(self, slot: int, rest: bytes) -> int:
         """1 while `rest` is held, 0 if it went out, -1 when broken."""
+
+    def on_awaited(self) -> bool:
+        """Whether a long flush is to make way for something else."""

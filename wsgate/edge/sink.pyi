@@ -5,6 +5,9 @@ from wsgate.core.sink import Sink
 class SocketSink(Sink):
     """Where every slot's bytes go."""
 
+    def watch(self, fd: int) -> None:
+        """`fd` is readable whenever the event loop has something to do: a poll descriptor is."""
+
     def attach(self, slot: int, fd: int, transport: object) -> int:
         """From now on `slot` is this socket; `transport` owns it."""
 

@@ -33,6 +33,7 @@ cdef class Delivery:
         bitmap_t urgent         # of those: owed a reply, so no window delays them
         uint32_t urgent_at      # where the next urgent visit looks first
         round_t round           # over `dirty`
+        readonly uint64_t visited       # by rounds so far
         list doomed             # (handle, reason)
         object gap_message      # (rules mask) -> payload of the gap message
         dict gap_frames         # rules mask -> Frame
@@ -48,7 +49,7 @@ cdef class Delivery:
     cdef int write_batch(self, uint32_t slot, outbox_t* box) except -1
     cdef int cut(self, uint32_t slot, outbox_t* box, frame_t* frame, size_t sent) except -1
     cdef void warm_up(self, uint32_t slot, uint32_t end) noexcept nogil
-    cdef bint flush_round(self, uint32_t visits) except -1
+    cdef bint flush_round(self, uint32_t visits, uint32_t more) except -1
 
     cdef inline void mark(self, uint32_t slot, outbox_t* box) noexcept nogil:
         # A blocked connection is not visited: it is marked when its transport resumes.

@@ -40,6 +40,7 @@ cdef extern from * nogil:
 
 cdef enum:
     WRITES_A_VISIT_MAX = 4          # then the next connection has its turn, unless replies or CLOSE are left
+    LOOK_UP_VISITS = 64             # after so many a long round asks again whether something waits
     EVENTS_COUNT_LIMIT = 32768      # outbox_t counts in 16 bits
     GOLDEN_RATIO = 2654435769       # its fraction, times 2^32
 
@@ -358,8 +359,11 @@ cdef class Delivery:
         if slot < end:
             prefetch(&self.outboxes[slot])
 
-    cdef bint flush_round(self, uint32_t visits) except -1:
-        """Go on with the round, or begin one, for at most `visits`; True while it is unfinished."""
+    cdef bint flush_round(self, uint32_t visits, uint32_t more) except -1:
+        """Go on with the round, or begin one; True while it is unfinished.
+
+        It stops after `visits`, or goes on for `more` as long as nothing else is waiting.
+        """
         cdef round_t* round = &self.round
         cdef uint32_t end, slot
         if not round.active:
@@ -370,7 +374,12 @@ cdef class Delivery:
             round.at = round.start
             round.wrapped = False
             round.active = True
-        while visits:
+        while True:
+            if visits == 0:
+                if more == 0 or self.sink.awaited():
+                    return True
+                visits = min(more, LOOK_UP_VISITS)
+                more -= visits
             end = round.start if round.wrapped else self.slots.limit
             slot = bitmap_next(&self.dirty, round.at, end)
             if slot < end:
@@ -379,6 +388,7 @@ cdef class Delivery:
                 round.at = slot + 1
                 self.warm_up(round.at, end)
                 self.visit(slot)
+                self.visited += 1
                 visits -= 1
             elif round.wrapped:
                 round.active = False
@@ -386,7 +396,6 @@ cdef class Delivery:
             else:
                 round.wrapped = True
                 round.at = 0
-        return True
 
     def flush_urgent(self, visits: int) -> bool:
         """Visit connections that are owed replies, at most `visits`; True while some are left."""

@@ -268,9 +268,10 @@ cdef class Fanout(Roster):
 
     # driven by the shell
 
-    def flush(self, now_ms: int, visits: int) -> bool:
+    def flush(self, now_ms: int, visits: int, more: int = 0) -> bool:
         """Spread what was published and write to dirty connections, about `visits` of them.
 
+        While the sink says that nothing else is waiting it goes on, for up to `more` visits.
         Returns True while the round is unfinished: call again, after the loop had its turn. What
         becomes dirty behind the round's place waits for the next one (``dirty_count``).
         """
@@ -291,7 +292,7 @@ cdef class Fanout(Roster):
             pending.head = 0
         if left < SPREAD_A_VISIT:
             return True
-        return self.delivery.flush_round(<uint32_t>(left // SPREAD_A_VISIT))
+        return self.delivery.flush_round(<uint32_t>(left // SPREAD_A_VISIT), more)
 
     def settle_all(self) -> None:
         """Spread all that was published, now: before a connection ends that is owed it still."""

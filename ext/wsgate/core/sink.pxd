@@ -23,3 +23,7 @@ cdef class Sink:
     # Returns 1 while it is held (nothing is sent until the owner calls Delivery.resume), 0 if it is
     # out already, SINK_BROKEN.
     cdef int carry(self, uint32_t slot, const char* data, size_t size) except -2
+
+    # Whether whoever drives the core has something else to do by now: a long flush asks, and makes
+    # way. Without a better answer: yes.
+    cdef bint awaited(self) except -1

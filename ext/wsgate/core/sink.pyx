@@ -14,6 +14,9 @@ cdef class Sink:
     cdef int carry(self, uint32_t slot, const char* data, size_t size) except -2:
         raise TypeError("a Sink must implement carry")
 
+    cdef bint awaited(self) except -1:
+        return True
+
 
 cdef class NullSink(Sink):
     """Accepts everything and keeps nothing: measures the core alone."""
@@ -45,6 +48,9 @@ cdef class PythonSink(Sink):
     cdef int carry(self, uint32_t slot, const char* data, size_t size) except -2:
         return self.on_carry(slot, PyBytes_FromStringAndSize(data, size))
 
+    cdef bint awaited(self) except -1:
+        return self.on_awaited()
+
     def on_send(self, slot: int, parts: list) -> int:
         """Bytes accepted of the concatenated `parts`, 0 when it would block, -1 when broken."""
         raise NotImplementedError
@@ -52,3 +58,7 @@ cdef class PythonSink(Sink):
     def on_carry(self, slot: int, rest: bytes) -> int:
         """1 while `rest` is held, 0 if it went out, -1 when broken."""
         raise NotImplementedError
+
+    def on_awaited(self) -> bool:
+        """Whether a long flush is to make way for something else."""
+        return True

@@ -10,8 +10,10 @@ cdef class SocketSink(Sink):
         int* fds                # owned, by slot; -1: nothing may be sent
         list transports         # by slot: the transport that finishes cut frames
         uint32_t cap
+        int watched             # readable when the event loop has something to do; -1: who knows
 
     cdef Py_ssize_t send(self, uint32_t slot, const iovec* parts, uint32_t count) except -2
     cdef int carry(self, uint32_t slot, const char* data, size_t size) except -2
+    cdef bint awaited(self) except -1
     cpdef int attach(self, uint32_t slot, int fd, object transport) except -1
     cpdef int detach(self, uint32_t slot) except -1

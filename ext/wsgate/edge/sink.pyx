@@ -25,15 +25,37 @@ cdef extern from "<sys/socket.h>" nogil:
     Py_ssize_t c_send "send"(int fd, const void* data, size_t size, int flags)
     Py_ssize_t c_sendmsg "sendmsg"(int fd, const msghdr* message, int flags)
 
+cdef extern from "<poll.h>" nogil:
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    enum:
+        POLLIN
+    int c_poll "poll"(pollfd* fds, unsigned long count, int timeout_ms)
+
 
 cdef class SocketSink(Sink):
     """Where every slot's bytes go."""
 
     def __cinit__(self):
         self.transports = []
+        self.watched = -1
 
     def __dealloc__(self):
         free_block(self.fds)
+
+    def watch(self, fd: int) -> None:
+        """`fd` is readable whenever the event loop has something to do: a poll descriptor is."""
+        self.watched = fd
+
+    cdef bint awaited(self) except -1:
+        cdef pollfd loop
+        if self.watched < 0:
+            return True
+        loop.fd = self.watched
+        loop.events = POLLIN
+        return c_poll(&loop, 1, 0) != 0
 
     cpdef int attach(self, uint32_t slot, int fd, object transport) except -1:
         """From now on `slot` is this socket; `transport` owns it."""
