@@ -79,8 +79,9 @@ def admit(
     """What of a subscribe command may be carried out, and what is wrong with the rest.
 
     The first by channel or pattern, in order: the place of its rule, None for a pattern.
-    ``held``: how many subscriptions the connection has. ``known_rule(name)``: the place of the rule if this is a channel in use, which needs no check.
-    Channels are admitted in order as long as there is room; those it ``holds`` already need none.
+    ``held``: how many subscriptions the connection has. ``known_rule(name)``: the place of the rule
+    if this is a channel in use, which needs no check. Channels are admitted as long as there is
+    room; those it ``holds`` already need none.
     """
     admitted: dict[str, int | None] = {}
     errors: dict[str, ErrorCode] = {}
