@@ -13,7 +13,7 @@ import logging
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from picows.picows cimport MemoryBuffer, WSFrame, WSListener, WSMsgType, WSTransport
 
 from wsgate.edge.sink cimport SocketSink
@@ -55,6 +55,7 @@ cdef class Connection(WSListener):
         bint ended                  # CLOSE received, or failed: no message is handed on any more
         # the handler's notes
         public uint64_t handle      # of the core; set in `opened`
+        public uint8_t window_bits  # permessage-deflate as agreed: 8 to 15, 0 without
         public object session
         public str end_reason       # why it ends, None while it does not
         public bint heard           # anything arrived since the handler last cleared it
