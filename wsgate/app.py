@@ -56,7 +56,9 @@ class Gateway:
                 self._limits,
                 flush_window_s=settings.ws_flush_window_ms / 1000,
             )
-            self.upgrade = Upgrade(self.hub, sink, self._limits, self.not_ready)
+            self.upgrade = Upgrade(
+                self.hub, sink, self._limits, self.not_ready, deflate=settings.ws_deflate
+            )
             self.sources = self._source_factory(self.hub)
             self.handshakes = Handshakes(self._limits.handshake_timeout_s)
             self.acceptor = Acceptor(

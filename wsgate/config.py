@@ -150,6 +150,10 @@ class Settings(BaseSettings):
         Field(ge=0, le=FLUSH_WINDOW_MS_MAX),
         Allowed(f"a whole number of milliseconds, 0 to {FLUSH_WINDOW_MS_MAX}"),
     ] = Field(default=0, description="How long publications are gathered before they are written")
+    ws_deflate: Annotated[bool, Allowed("true or false")] = Field(
+        default=False,
+        description="Whether publications are compressed, once, for clients that can inflate them",
+    )
     ws_rules: Annotated[
         Rules,
         NoDecode,

@@ -24,6 +24,7 @@ from wsgate.core.fanout import Fanout
 from wsgate.core.frame import Frame
 from wsgate.core.roster import ALIVE_TIMER, CLOSE_TIMER, TooManyChannels, TooManyRates
 from wsgate.core.sink import Sink
+from wsgate.deflate import compress
 from wsgate.flush import Flushing, now_ms
 from wsgate.limits import Limits
 from wsgate.protocol import CloseCode, ErrorCode, ProtocolError, Subscribe, Unsubscribe
@@ -43,6 +44,7 @@ class Connection(Protocol):
     """What the hub needs of a connection; ``wsgate.edge.listener.Connection`` is one."""
 
     handle: int
+    window_bits: int
     session: Session
     end_reason: str | None
     heard: bool
@@ -76,6 +78,8 @@ class Hub:
             events_bytes_max=limits.events_bytes_max,
             events_count_max=limits.events_count_max,
             control_bytes_max=limits.control_bytes_max,
+            compress=compress,
+            deflate_bytes_min=limits.deflate_bytes_min,
             now_ms=now_ms(),
         )
         self._flushing = Flushing(self._loop, self.core, flush_window_s, self._end_doomed)
@@ -171,7 +175,7 @@ class Hub:
     # ---------------------------------------------------------------- connections, from the edge
 
     def opened(self, connection: Connection) -> None:
-        connection.handle = self.core.open()
+        connection.handle = self.core.open(connection.window_bits)
         connection.session = Session()
         self._connections[connection.handle] = connection
         self.opened_total += 1

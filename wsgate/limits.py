@@ -17,6 +17,7 @@ class Limits:
     connections_max: int = 10_000
     channels_max: int = 100_000  # remembered; unused ones past it are forgotten, oldest first
     payload_bytes_max: int = 256 * 1024  # of one publication; larger ones are refused
+    deflate_bytes_min: int = 128  # of a publication's frame; smaller ones are not compressed
     events_bytes_max: int = 1024 * 1024  # owed to one connection in its events lane
     events_count_max: int = 4096
     control_bytes_max: int = 256 * 1024  # owed to one connection in replies

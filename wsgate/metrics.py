@@ -81,6 +81,13 @@ TOTALS: Final = {
         "ws_frames_encoded", "Publications encoded into a frame, once for all their subscribers."
     ),
     "frames_encoded_bytes": Named("ws_frames_encoded_bytes", "Bytes of the frames encoded."),
+    "frames_deflated": Named(
+        "ws_frames_deflated", "Publications compressed, once for all who can inflate them."
+    ),
+    "frames_deflated_bytes": Named("ws_frames_deflated_bytes", "Bytes of the compressed frames."),
+    "frames_deflated_saved_bytes": Named(
+        "ws_frames_deflated_saved_bytes", "Bytes that the same frames have more uncompressed."
+    ),
     "deliveries": Named(
         "ws_messages_sent", "Publications written to connections, one for each that got it."
     ),

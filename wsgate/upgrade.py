@@ -11,8 +11,10 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 import orjson
+from multidict import CIMultiDict
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
+from wsgate.deflate import Agreement, agree
 from wsgate.edge.listener import Connection
 from wsgate.edge.sink import SocketSink
 from wsgate.hub import Hub
@@ -29,19 +31,22 @@ SWITCHING = (
 class SwitchingProtocols(WSUpgradeResponse):
     """The 101: the same bytes for everybody but for the key's answer, so no headers are built."""
 
-    __slots__ = ("_subprotocol",)
+    __slots__ = ("_extensions", "_subprotocol")
 
-    def __init__(self, subprotocol: str | None) -> None:
+    def __init__(self, subprotocol: str | None, extensions: str | None = None) -> None:
         self.status = HTTPStatus.SWITCHING_PROTOCOLS
         self.headers = {}  # type: ignore[assignment]  # one name is put in, and read again
         self.body = None
         self._subprotocol = subprotocol
+        self._extensions = extensions
 
     def to_bytes(self) -> bytearray:
         """What picows sends, once it has put Sec-WebSocket-Accept among the headers."""
         head = SWITCHING + self.headers["Sec-WebSocket-Accept"].encode()
         if self._subprotocol is not None:
             head += b"\r\nSec-WebSocket-Protocol: " + self._subprotocol.encode()
+        if self._extensions is not None:
+            head += b"\r\nSec-WebSocket-Extensions: " + self._extensions.encode()
         return bytearray(head + b"\r\n\r\n")
 
 
@@ -53,12 +58,19 @@ class Upgrade:
     """
 
     def __init__(
-        self, hub: Hub, sink: SocketSink, limits: Limits, not_ready: Callable[[], list[str]]
+        self,
+        hub: Hub,
+        sink: SocketSink,
+        limits: Limits,
+        not_ready: Callable[[], list[str]],
+        *,
+        deflate: bool = True,
     ) -> None:
         self._hub = hub
         self._sink = sink
         self._limits = limits
         self._not_ready = not_ready
+        self._offers_deflate = deflate
         self.refused: Counter[str] = Counter()
 
     def __call__(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
@@ -73,15 +85,28 @@ class Upgrade:
                 {"Retry-After": RETRY_AFTER_S},
             )
         _accept_upgrade_in_list(request)
+        offers = headers.getall("Sec-WebSocket-Protocol", ())
+        selected = select_subprotocol(",".join(offers)) if offers else None
+        agreement = self._deflate(headers)
         connection = Connection(
             self._hub,
             self._sink,
             message_bytes_max=COMMAND_BYTES_MAX,
             fragments_max=self._limits.fragments_max,
+            inflates=agreement is not None,
         )
-        offers = headers.getall("Sec-WebSocket-Protocol", ())
-        selected = select_subprotocol(",".join(offers)) if offers else None
-        return WSUpgradeResponseWithListener(SwitchingProtocols(selected), connection)
+        if agreement is None:
+            return WSUpgradeResponseWithListener(SwitchingProtocols(selected), connection)
+        connection.window_bits = agreement.window_bits
+        return WSUpgradeResponseWithListener(
+            SwitchingProtocols(selected, agreement.response), connection
+        )
+
+    def _deflate(self, headers: CIMultiDict[str]) -> Agreement | None:
+        offers = headers.getall("Sec-WebSocket-Extensions", ())
+        if not offers or not self._offers_deflate:
+            return None
+        return agree(",".join(offers), headers.get("User-Agent", ""))
 
     def _plain(self, path: bytes) -> WSUpgradeResponseWithListener:
         """A request that is no upgrade: a health check, or somebody lost."""

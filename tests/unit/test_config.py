@@ -281,6 +281,8 @@ def default_in_words(field: FieldInfo) -> str:
         return ""
     if isinstance(default, Rules):
         return "[below](#rules)"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     return f"`{','.join(default) if isinstance(default, tuple) else default}`"
 
 

@@ -85,6 +85,7 @@ class Gateway:
 
 class Client:
     handle = 0
+    window_bits = 0
     end_reason: str | None = None
     peer = "somebody"
     session: Any = None

@@ -35,6 +35,8 @@ class Delivery:
         events_bytes_max: int,
         events_count_max: int,
         control_bytes_max: int,
+        compress: Callable[[bytes], bytes] | None = None,
+        deflate_bytes_min: int = 0,
     ) -> None: ...
     @property
     def counters(self) -> Counters:
@@ -48,8 +50,11 @@ class Delivery:
     def visited(self) -> int:
         """Connections that rounds have visited so far."""
 
-    def open(self) -> int:
-        """Take a slot for a new connection; returns its handle."""
+    def open(self, window_bits: int = 0) -> int:
+        """Take a slot for a new connection; returns its handle.
+
+        `window_bits`, 8 to 15: the client inflates frames that refer back no farther than that.
+        """
 
     def release(self, handle: int) -> bool:
         """The connection is gone: give up what it is owed and its slot."""

@@ -36,6 +36,8 @@ class Roster:
         events_bytes_max: int,
         events_count_max: int,
         control_bytes_max: int,
+        compress: Callable[[bytes], bytes] | None = None,
+        deflate_bytes_min: int = 0,
     ) -> None: ...
     @property
     def counters(self) -> Counters:
@@ -57,8 +59,8 @@ class Roster:
     def wheel(self) -> Wheel:
         """The timers of all connections."""
 
-    def open(self) -> int:
-        """A new connection: its handle."""
+    def open(self, window_bits: int = 0) -> int:
+        """A new connection: its handle. See ``Delivery.open`` for `window_bits`."""
 
     def release(self, handle: int) -> bool:
         """The connection is gone: its subscriptions, what it is owed, its timers and its slot."""

@@ -19,6 +19,7 @@ class Connection(WSListener):
     """One upgraded socket; `handler` is told what happens to it."""
 
     handle: int
+    window_bits: int
     session: Any
     end_reason: str | None
     heard: bool

@@ -10,6 +10,9 @@ cdef struct counters_t:
     # encoding
     uint64_t frames_encoded         # publications turned into a text frame
     uint64_t frames_encoded_bytes
+    uint64_t frames_deflated        # of those: compressed as well, for who can inflate them
+    uint64_t frames_deflated_bytes
+    uint64_t frames_deflated_saved_bytes    # what their plain twins have more
     # towards connections
     uint64_t deliveries             # publication frames written whole to a connection
     uint64_t replies                # control-lane frames written whole

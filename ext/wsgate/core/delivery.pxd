@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from wsgate.core.bitmap cimport bitmap_set, bitmap_t
 from wsgate.core.channel cimport Channels
 from wsgate.core.counters cimport Counters
+from wsgate.core.deflate cimport Deflater
 from wsgate.core.frame cimport Frame, frame_t
 from wsgate.core.outbox cimport BLOCKED, DOOMED, batch_t, limits_t, outbox_t
 from wsgate.core.sink cimport Sink
@@ -38,6 +39,7 @@ cdef class Delivery:
         object gap_message      # (rules mask) -> payload of the gap message
         dict gap_frames         # rules mask -> Frame
         batch_t batch
+        Deflater deflater
 
     cdef outbox_t* find(self, uint64_t handle) noexcept
     cdef int push_control(self, uint32_t slot, Frame frame) except -1

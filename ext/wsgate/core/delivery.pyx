@@ -32,6 +32,7 @@ from wsgate.core.outbox cimport (
     outbox_push_control,
     outbox_push_event,
     outbox_take,
+    outbox_wire,
 )
 from wsgate.core.sink cimport SINK_BROKEN, iovec
 
@@ -54,12 +55,14 @@ cdef class Delivery:
     """All outboxes and the one way out of them.
 
     `sink`: where bytes go. `gap_message`: (rules mask) -> the payload that announces lost events.
+    `compress` and `deflate_bytes_min`: see ``Deflater``; without, no connection gets deflated frames.
     Limits are per connection: `events_bytes_max` and `events_count_max` (at most 32768) for the
     events lane, `control_bytes_max` for replies.
     """
 
     def __init__(self, channels: Channels, counters: Counters, sink: Sink, gap_message, *,
-                 events_bytes_max: int, events_count_max: int, control_bytes_max: int):
+                 events_bytes_max: int, events_count_max: int, control_bytes_max: int,
+                 compress=None, deflate_bytes_min: int = 0):
         if not 0 < events_count_max <= EVENTS_COUNT_LIMIT:
             raise ValueError(
                 f"events_count_max must be from 1 to {EVENTS_COUNT_LIMIT}, not {events_count_max}")
@@ -67,6 +70,7 @@ cdef class Delivery:
         self.counters = counters
         self.sink = sink
         self.gap_message = gap_message
+        self.deflater = Deflater(counters, compress, deflate_bytes_min)
         self.limits.events_bytes_max = events_bytes_max
         self.limits.events_count_max = events_count_max
         self.limits.control_bytes_max = control_bytes_max
@@ -87,8 +91,13 @@ cdef class Delivery:
 
     # connections
 
-    def open(self) -> int:
-        """Take a slot for a new connection; returns its handle."""
+    def open(self, window_bits: int = 0) -> int:
+        """Take a slot for a new connection; returns its handle.
+
+        `window_bits`, 8 to 15: the client inflates frames that refer back no farther than that.
+        """
+        if window_bits and (self.deflater.compress is None or not 8 <= window_bits <= 15):
+            raise ValueError(f"no frames can be made for an inflate window of {window_bits} bits")
         cdef uint64_t handle = self.slots.acquire()
         cdef uint32_t slot = <uint32_t>handle
         cdef uint32_t cap
@@ -100,6 +109,7 @@ cdef class Delivery:
             bitmap_reserve(&self.urgent, cap)
             self.cap = cap
         self.outboxes[slot].flags = OPEN
+        self.outboxes[slot].window_bits = window_bits
         return handle
 
     def release(self, handle: int) -> bool:
@@ -284,16 +294,17 @@ cdef class Delivery:
     cdef int write_single(self, uint32_t slot, outbox_t* box) except -1:
         """The common case: one event is owed and nothing else."""
         cdef frame_t* frame = box.ring[box.head]
+        cdef frame_t* wire = outbox_wire(box, frame, self.deflater)
         cdef iovec part
         cdef Py_ssize_t sent
-        part.iov_base = frame.data
-        part.iov_len = frame.size
+        part.iov_base = wire.data
+        part.iov_len = wire.size
         sent = self.sink.send(slot, &part, 1)
         self.counters.totals.writes += 1
         if sent < 0:
             return self.doom(slot, BROKEN)
         self.counters.totals.written_bytes += sent
-        if <size_t>sent == frame.size or self.cut(slot, box, frame, sent):
+        if <size_t>sent == wire.size or self.cut(slot, box, wire, sent):
             self.counters.totals.deliveries += frame.name_size != 0
         box.len = 0
         box.head = 0
@@ -309,7 +320,7 @@ cdef class Delivery:
         cdef uint32_t whole = 0             # left the outbox
         cdef uint32_t delivered             # of those: not lost on the way out
         cdef uint32_t at
-        outbox_gather(box, batch, self.channels)
+        outbox_gather(box, batch, self.channels, self.deflater)
         sent = self.sink.send(slot, batch.parts, batch.count)
         self.counters.totals.writes += 1
         if sent < 0:

@@ -49,13 +49,15 @@ cdef class Fanout(Roster):
     """
 
     def __init__(self, sink: Sink, rules, gap_message, *, channels_max: int, now_ms: int = 0,
-                 events_bytes_max: int, events_count_max: int, control_bytes_max: int):
+                 events_bytes_max: int, events_count_max: int, control_bytes_max: int,
+                 compress=None, deflate_bytes_min: int = 0):
         if not 0 < len(rules) <= RULES_MAX:
             raise ValueError(f"from 1 to {RULES_MAX} rules are possible, not {len(rules)}")
         Roster.__init__(
             self, sink, rules, gap_message, channels_max=channels_max, now_ms=now_ms,
             events_bytes_max=events_bytes_max, events_count_max=events_count_max,
-            control_bytes_max=control_bytes_max)
+            control_bytes_max=control_bytes_max,
+            compress=compress, deflate_bytes_min=deflate_bytes_min)
         self.now_ms = now_ms
         for place, (_, _, overflow) in enumerate(rules):
             self.overflow_closes[place] = {"gap": 0, "close": 1}[overflow]

@@ -5,21 +5,19 @@
 
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free
-
-from wsgate.core.counters cimport live
 
 
 cdef extern from *:
     """
     #ifndef WSGATE_FRAME_T
     #define WSGATE_FRAME_T
-    typedef struct {
+    typedef struct frame_t {
         uint32_t refs;
         uint32_t size;
         uint16_t name_at;
         uint16_t name_size;
         uint8_t role;
+        struct frame_t* deflated;
         char data[];
     } frame_t;
     #endif
@@ -30,6 +28,7 @@ cdef extern from *:
         uint16_t name_at        # publications: where in data the channel's name begins
         uint16_t name_size      # ... and its length; 0 for every other frame
         uint8_t role            # FrameRole
+        frame_t* deflated       # owned: its compressed twin; NULL: not tried; itself: it has none
         char data[1]
 
 
@@ -53,6 +52,13 @@ cdef enum:
     CONTROL_PAYLOAD_BYTES_MAX = 125
 
 
+cdef void frame_free(frame_t* frame) noexcept nogil
+
+
+cdef inline uint32_t frame_header_size(const frame_t* frame) noexcept nogil:
+    return 2 if frame.data[1] < 126 else (4 if frame.data[1] == 126 else 10)
+
+
 cdef inline void frame_keep(frame_t* frame, uint32_t count) noexcept nogil:
     frame.refs += count
 
@@ -60,8 +66,7 @@ cdef inline void frame_keep(frame_t* frame, uint32_t count) noexcept nogil:
 cdef inline void frame_drop(frame_t* frame) noexcept nogil:
     frame.refs -= 1
     if frame.refs == 0:
-        live.frames -= 1
-        free(frame)
+        frame_free(frame)
 
 
 # New reference; the payload is left for the caller to write, at `payload[0]`.

@@ -1,6 +1,6 @@
 """Encoded WebSocket frames, built once and shared by everybody they are owed to.
 
-Owns: the bytes of each frame, counted references to them.
+Owns: the bytes of each frame, counted references to them, and its compressed twin if it has one.
 Never: masks (servers do not), fragments, or changes a frame after it was built.
 Invariant: ``size`` bytes of ``data`` are exactly one whole unmasked RFC 6455 frame.
 Cost: building is one allocation and one copy of the payload; keep and drop are O(1).
@@ -12,8 +12,10 @@ A publication's payload is spliced into its envelope, never parsed or rebuilt he
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdlib cimport malloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
+
+from wsgate.core.counters cimport live
 
 import json
 
@@ -53,6 +55,7 @@ cdef frame_t* frame_new(Opcode opcode, size_t size, FrameRole role, char** paylo
     frame.name_at = 0
     frame.name_size = 0
     frame.role = role
+    frame.deflated = NULL
     out = <uint8_t*>frame.data
     out[0] = 0x80 | <uint8_t>opcode
     if header == 2:
@@ -67,6 +70,14 @@ cdef frame_t* frame_new(Opcode opcode, size_t size, FrameRole role, char** paylo
             out[2 + index] = <uint8_t>((<uint64_t>size >> (56 - 8 * index)) & 0xFF)
     payload[0] = frame.data + header
     return frame
+
+
+cdef void frame_free(frame_t* frame) noexcept nogil:
+    """Nobody owns the frame any more."""
+    if frame.deflated != NULL and frame.deflated != frame:
+        frame_drop(frame.deflated)
+    live.frames -= 1
+    free(frame)
 
 
 cdef inline int _decimal(uint64_t number, char* end) noexcept nogil:
@@ -125,7 +136,7 @@ cdef class Frame:
     """
 
     def __init__(self):
-        raise TypeError("use Frame.text, .feed, .pong, .ping, .close or .publication")
+        raise TypeError("use Frame.text, .binary, .feed, .pong, .ping, .close or .publication")
 
     def __dealloc__(self):
         if self.raw != NULL:
@@ -141,6 +152,11 @@ cdef class Frame:
     def text(payload: bytes) -> Frame:
         """A text message that is queued as it comes."""
         return Frame.wrap(_copied(OP_TEXT, payload, PLAIN))
+
+    @staticmethod
+    def binary(payload: bytes) -> Frame:
+        """A binary message that is queued as it comes."""
+        return Frame.wrap(_copied(OP_BINARY, payload, PLAIN))
 
     @staticmethod
     def feed(payload: bytes) -> Frame:

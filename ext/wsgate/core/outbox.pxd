@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from wsgate.core.channel cimport Channels
+from wsgate.core.deflate cimport Deflater
 from wsgate.core.frame cimport frame_t
 from wsgate.core.idset cimport idset_t
 from wsgate.core.index cimport Index
@@ -39,6 +40,7 @@ cdef struct outbox_t:
     uint16_t len
     uint16_t cap
     uint8_t flags               # OutboxFlag
+    uint8_t window_bits         # permessage-deflate: how far back frames may refer; 0: none agreed
     uint32_t bytes              # in the events lane
     uint32_t stamp              # the last publication that was put here
     idset_t owed                # the state lane: channels whose latest value is owed
@@ -49,7 +51,7 @@ cdef struct outbox_t:
 # What one write takes from an outbox, in the order it leaves: control, events, state, close.
 cdef struct batch_t:
     iovec parts[BATCH_FRAMES_MAX]
-    frame_t* frames[BATCH_FRAMES_MAX]   # borrowed from the lanes
+    frame_t* frames[BATCH_FRAMES_MAX]   # borrowed: the lanes', or their compressed twins
     uint32_t count
     uint32_t control
     uint32_t events
@@ -59,7 +61,9 @@ cdef struct batch_t:
 
 cdef int outbox_push_control(outbox_t* self, frame_t* frame, uint32_t bytes_max) except -1
 cdef int outbox_push_event(outbox_t* self, frame_t* frame) except -1
-cdef int outbox_gather(outbox_t* self, batch_t* batch, Channels channels) except -1
+cdef int outbox_gather(
+    outbox_t* self, batch_t* batch, Channels channels, Deflater deflater
+) except -1
 cdef int outbox_take(
     outbox_t* self, const batch_t* batch, uint32_t count, Channels channels
 ) except -1
@@ -67,6 +71,13 @@ cdef int outbox_purge_events(outbox_t* self, uint32_t slot, bytes ended, Index i
 cdef int outbox_purge_states(outbox_t* self, unwanted, Channels channels) except -1
 cdef int outbox_clear(outbox_t* self, Channels channels) except -1
 cdef int outbox_free(outbox_t* self, Channels channels) except -1
+
+
+cdef inline frame_t* outbox_wire(
+    const outbox_t* self, frame_t* frame, Deflater deflater
+) except NULL:
+    """What goes over this connection's wire for `frame`; borrowed."""
+    return deflater.wire_of(frame, self.window_bits) if self.window_bits else frame
 
 
 cdef inline bint outbox_owes(const outbox_t* self) noexcept nogil:

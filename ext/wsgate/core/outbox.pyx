@@ -154,8 +154,10 @@ cdef inline void _add(batch_t* batch, frame_t* frame) noexcept nogil:
     batch.count += 1
 
 
-cdef int outbox_gather(outbox_t* self, batch_t* batch, Channels channels) except -1:
-    """Fill `batch` with what is owed first; state frames are encoded here if nobody had them yet."""
+cdef int outbox_gather(
+    outbox_t* self, batch_t* batch, Channels channels, Deflater deflater
+) except -1:
+    """Fill `batch` with what is owed first; what nobody had yet in this form is encoded here."""
     cdef control_t* control = self.control
     cdef uint32_t at = 0
     batch.count = 0
@@ -167,12 +169,12 @@ cdef int outbox_gather(outbox_t* self, batch_t* batch, Channels channels) except
     batch.control = at
     at = 0
     while at < self.len and _fits(batch):
-        _add(batch, self.ring[(self.head + at) & (self.cap - 1)])
+        _add(batch, outbox_wire(self, self.ring[(self.head + at) & (self.cap - 1)], deflater))
         at += 1
     batch.events = at
     at = 0
     while at < self.owed.len and _fits(batch):
-        _add(batch, channels.latest(idset_at(&self.owed, at)))
+        _add(batch, outbox_wire(self, channels.latest(idset_at(&self.owed, at)), deflater))
         at += 1
     batch.states = at
     if (control != NULL and control.close != NULL and _fits(batch)
@@ -258,5 +260,6 @@ cdef int outbox_free(outbox_t* self, Channels channels) except -1:
     self.cap = 0
     idset_free(&self.owed)
     self.flags = 0
+    self.window_bits = 0
     self.stamp = 0
     return 0

@@ -43,14 +43,16 @@ cdef class Roster:
     """
 
     def __init__(self, sink: Sink, rules, gap_message, *, channels_max: int, now_ms: int = 0,
-                 events_bytes_max: int, events_count_max: int, control_bytes_max: int):
+                 events_bytes_max: int, events_count_max: int, control_bytes_max: int,
+                 compress=None, deflate_bytes_min: int = 0):
         self.counters = Counters()
         self.index = Index()
         self.channels = Channels(self.counters)
         self.delivery = Delivery(
             self.channels, self.counters, sink, gap_message,
             events_bytes_max=events_bytes_max, events_count_max=events_count_max,
-            control_bytes_max=control_bytes_max)
+            control_bytes_max=control_bytes_max,
+            compress=compress, deflate_bytes_min=deflate_bytes_min)
         self.wheel = Wheel(now_ms)
         self.paces = Paces(self.channels)
         self.channels_max = channels_max
@@ -58,9 +60,9 @@ cdef class Roster:
 
     # connections
 
-    def open(self) -> int:
-        """A new connection: its handle."""
-        cdef uint64_t handle = self.delivery.open()
+    def open(self, window_bits: int = 0) -> int:
+        """A new connection: its handle. See ``Delivery.open`` for `window_bits`."""
+        cdef uint64_t handle = self.delivery.open(window_bits)
         self.index.reserve_slots(self.delivery.cap)
         self.wheel.reserve(self.delivery.cap * TIMERS)
         self.paces.reserve(self.delivery.cap)
