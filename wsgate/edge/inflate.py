@@ -44,7 +44,8 @@ def inflated(payload: bytes, bytes_max: int) -> bytes:
             piece = decoder.decompress(given, BLOCK_BYTES)
         except zlib.error as error:
             raise BadDeflate(str(error)) from None
-        at += len(given) - len(decoder.unconsumed_tail) - len(decoder.unused_data)
+        # At the end of a stream Python may call the same bytes unconsumed and unused.
+        at += len(given) - len(decoder.unused_data if decoder.eof else decoder.unconsumed_tail)
         size += len(piece)
         if size > bytes_max:
             raise InflatedTooBig

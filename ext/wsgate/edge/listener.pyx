@@ -40,6 +40,16 @@ cdef inline bint _may_be_sent(int code) noexcept:
 cdef MemoryBuffer _unused_write_buffer = MemoryBuffer(1024)
 
 
+cdef class _NoStream:
+    """What picows closes 10 ms after an error, in vain: CLOSE may not be out by then."""
+
+    def close(self):
+        pass
+
+
+cdef object _no_stream = _NoStream()
+
+
 cdef class Connection(WSListener):
     """One upgraded socket. `handler` is told what happens, with this object as first argument:
 
@@ -55,7 +65,8 @@ cdef class Connection(WSListener):
     cdef:
         object handler
         SocketSink sink
-        WSTransport transport
+        WSTransport transport       # picows'
+        object stream               # the event loop's, under it
         bytearray partial           # fragments joined so far, None between messages
         uint32_t fragments
         uint32_t checked            # bytes of `partial` that are whole characters
@@ -90,14 +101,15 @@ cdef class Connection(WSListener):
 
     cpdef on_ws_connected(self, WSTransport transport):
         self.transport = transport
+        self.stream = transport.underlying_transport
         transport.is_disconnected = True        # to picows only: it writes nothing from here on
         # Needed no more, and there are tens of thousands of each.
         transport.request = None
         transport.response = None
         transport._write_buffer = _unused_write_buffer
         self.handler.opened(self)
-        self.sink.attach(<uint32_t>self.handle, transport._socket, transport.underlying_transport)
-        if transport.underlying_transport.get_write_buffer_size():
+        self.sink.attach(<uint32_t>self.handle, transport._socket, self.stream)
+        if self.stream.get_write_buffer_size():
             self.handler.paused(self)           # the 101 itself did not go out whole
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
@@ -112,7 +124,7 @@ cdef class Connection(WSListener):
 
     cpdef on_ws_disconnected(self, WSTransport transport):
         self._leave()
-        self.transport = None                   # breaks the cycle with picows' protocol
+        self.transport = self.stream = None     # breaks the cycle with picows' protocol
         if self.handle:                         # 0, which is nobody's: `opened` failed
             self.handler.lost(self)
 
@@ -183,20 +195,22 @@ cdef class Connection(WSListener):
             return self._take_whole(message, self.binary, True)
         return self._deliver(message, self.binary)
 
-    cdef bint _is_text_so_far(self, bint whole) except -1:
+    cdef bint _is_text_so_far(self, bint last) except -1:
         """Whether `partial` is UTF-8, as far as can be said before the next fragment.
 
         The client hears at once what no further fragment can mend, and nothing is checked twice.
         """
+        cdef const unsigned char* new = <unsigned char*>PyByteArray_AS_STRING(self.partial) + self.checked
         cdef Py_ssize_t size = PyByteArray_GET_SIZE(self.partial) - self.checked
-        cdef Py_ssize_t characters_size = 0
+        cdef Py_ssize_t whole_size = 0
         try:
-            PyUnicode_DecodeUTF8Stateful(
-                PyByteArray_AS_STRING(self.partial) + self.checked, size, NULL, &characters_size)
+            PyUnicode_DecodeUTF8Stateful(<char*>new, size, NULL, &whole_size)
         except UnicodeDecodeError:
             return False
-        self.checked += <uint32_t>characters_size
-        return not whole or characters_size == size
+        self.checked += <uint32_t>whole_size
+        if size - whole_size == 2 and new[whole_size] == 0xED and new[whole_size + 1] >= 0xA0:
+            return False                        # half a surrogate: Python waits for the other half
+        return size == whole_size or not last
 
     cdef object _take_whole(self, bytes message, bint binary, bint compressed):
         if compressed:
@@ -227,15 +241,16 @@ cdef class Connection(WSListener):
         """From now on nothing that comes is looked at."""
         self.ended = True
         self.partial = None
-        transport = self.transport.underlying_transport
-        transport.set_protocol(Drain(transport.get_protocol()))
+        self.stream.set_protocol(Drain(self.stream.get_protocol()))
         return 0
 
     def parser_failed(self):
-        """picows' parser met an error, and would have sent this CLOSE."""
+        """picows' parser met an error, and would have sent CLOSE, and closed the socket in 10 ms."""
         if not self.ended:
             unsent = self.transport.close_handshake.sent
             self._fail(unsent.code, unsent.reason)
+        if self.handle:                         # else there is nobody but picows to close the socket
+            self.transport.underlying_transport = _no_stream
 
     cdef int _leave(self) except -1:
         """Nothing comes from the socket any more, nothing goes to it."""
@@ -249,9 +264,9 @@ cdef class Connection(WSListener):
     @property
     def peer(self) -> str:
         """The peer's address and port, for a log line."""
-        if self.transport is None:
+        if self.stream is None:
             return "-"
-        name = self.transport.underlying_transport.get_extra_info("peername")
+        name = self.stream.get_extra_info("peername")
         return f"{name[0]}:{name[1]}" if name else "-"
 
     def close_transport(self) -> None:
@@ -261,15 +276,15 @@ cdef class Connection(WSListener):
         ``abort``, closes the socket (see ``drain``).
         """
         self._leave()
-        if self.transport is None:
+        if self.stream is None:
             return
         if self.failing:
-            self.transport.underlying_transport.write_eof()
+            self.stream.write_eof()
         else:
-            self.transport.underlying_transport.close()
+            self.stream.close()
 
     def abort(self) -> None:
         """Close the socket now, whatever the transport holds."""
         self._leave()
-        if self.transport is not None:
-            self.transport.underlying_transport.abort()
+        if self.stream is not None:
+            self.stream.abort()
