@@ -261,6 +261,7 @@ async def test_the_first_offence_counts_and_close_is_sent_once(
 ) -> None:
     async with local_gateway(limits={"close_timeout_s": 0.1}) as gateway:
         client = await gateway.subscriber(EVENT)
+        [connection] = gateway.connections
         if apart:
             await client.send(first)
             received = [await client.receive()]
@@ -269,6 +270,7 @@ async def test_the_first_offence_counts_and_close_is_sent_once(
         else:
             await client.send(first + second)
             received = []
+            await until(lambda: connection.end_reason)
         gateway.publish(EVENT, "too late")
         received += await client.until_end()
         assert [one.opcode for one in received] == [CLOSE]
