@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if python is None:
         print(
             "Autobahn was not run: its test suite needs CPython 2.7, and there is none.\n"
-            "Put python2.7 into PATH, install it with pyenv, or name it with PYTHON27=/path/to/python.",
+            "Put python2.7 into PATH, install it with pyenv, or set PYTHON27=/path/to/python2.7.",
             file=sys.stderr,
         )
         return 0

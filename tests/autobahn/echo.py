@@ -1,4 +1,4 @@
-"""An endpoint that says again whatever it hears: the gateway's own edge, core and closing handshake.
+"""An endpoint that says again whatever it hears, on the gateway's own edge, core and hub.
 
 For conformance tests only. It differs from the gateway in what it does with a message, in taking
 binary ones, and in how much one may hold.
@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 from picows import WSUpgradeRequest, WSUpgradeResponseWithListener
 
 from wsgate.core.frame import Frame
-from wsgate.deflate import agree, compress
-from wsgate.edge.acceptor import LISTEN_BACKLOG, Acceptor, bound_accepted
+from wsgate.deflate import WINDOW_BITS_MAX, agree, compress
+from wsgate.edge.acceptor import LISTEN_BACKLOG, Acceptor
 from wsgate.edge.handshake import Handshakes, protocol_factory
 from wsgate.edge.listener import Connection
 from wsgate.edge.sink import SocketSink
@@ -39,11 +39,10 @@ class EchoHub(Hub):
     def received_binary(self, connection: HubConnection, message: bytes) -> None:
         self._say(connection, Frame.binary, message)
 
-    def _say(
-        self, connection: HubConnection, encode: Callable[..., Frame], message: bytes
-    ) -> None:
-        # As publications are: what is longer than the client's window goes out uncompressed.
-        if connection.window_bits and len(message) <= 1 << connection.window_bits:
+    def _say(self, connection: HubConnection, encode: Callable[..., Frame], message: bytes) -> None:
+        # As publications are: what is longer than a small window goes out uncompressed.
+        window_bits = connection.window_bits
+        if window_bits == WINDOW_BITS_MAX or (window_bits and len(message) <= 1 << window_bits):
             frame = encode(compress(message), deflated=True)
         else:
             frame = encode(message)
@@ -76,9 +75,10 @@ class EchoUpgrade:
 @asynccontextmanager
 async def echo_endpoint() -> AsyncIterator[int]:
     """Runs until the block ends; the value is its port, on loopback."""
+    # Its buffers are not bounded as the gateway's: a segment on loopback is as large as that bound,
+    # and the rest of a large message would wait 40 ms for a delayed ACK.
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
-    bound_accepted(listening)
     listening.listen(LISTEN_BACKLOG)
     listening.setblocking(False)
     sink = SocketSink()
@@ -86,9 +86,7 @@ async def echo_endpoint() -> AsyncIterator[int]:
     handshakes = Handshakes(LIMITS.handshake_timeout_s)
     acceptor = Acceptor(
         listening,
-        protocol_factory(
-            EchoUpgrade(hub, sink), handshakes, message_bytes_max=MESSAGE_BYTES_MAX
-        ),
+        protocol_factory(EchoUpgrade(hub, sink), handshakes, message_bytes_max=MESSAGE_BYTES_MAX),
     )
     await acceptor.start()
     try:

@@ -22,8 +22,8 @@ CATEGORIES = {
 
 # Why a case that RFC 6455 leaves open comes out as it does.
 _LATE = (
-    "one text frame comes in pieces, and the first are no UTF-8 already. It would be stricter to say"
-    " so before the frame is whole; picows hands over whole frames, and a command has at most 64 KB."
+    "one text frame comes in pieces, and the first are no UTF-8 already. It would be stricter to"
+    " say so before the frame is whole; picows hands over whole frames, and a command is small."
 )
 NON_STRICT = {"6.4.3": _LATE, "6.4.4": _LATE}
 
@@ -79,9 +79,9 @@ def page(verdicts: Verdicts) -> str:
         "",
         "`make autobahn` runs all cases of the [Autobahn test suite]"
         "(https://github.com/crossbario/autobahn-testsuite) 0.8.2",
-        "against an echo endpoint on the gateway's own edge, frames, outbox and closing handshake, and",
-        "writes this page. A case counts by the worse of what it says of the exchange and of the closing",
-        "handshake. *Informational* cases measure, or have no right outcome.",
+        "against an echo endpoint on the gateway's own edge, frames, outbox and closing handshake,",
+        "and writes this page. A case counts by the worse of what it says of the exchange and of",
+        "the closing handshake. *Informational* cases measure, or have no right outcome.",
         "",
         "| cases | what |" + "".join(f" {column.lower()} |" for column in COLUMNS),
         "|---|---|" + "---:|" * len(COLUMNS),
@@ -91,11 +91,12 @@ def page(verdicts: Verdicts) -> str:
         f"## {LEFT_OPEN.lower().capitalize()}",
         "",
     ]
-    open_cases = [case for case in sorted(verdicts, key=order) if behaviour(verdicts[case]) == LEFT_OPEN]
+    open_cases = [
+        case for case in sorted(verdicts, key=order) if behaviour(verdicts[case]) == LEFT_OPEN
+    ]
     if not open_cases:
         lines.append("None.")
-    for case in open_cases:
-        lines.append(f"- **{case}**: {NON_STRICT.get(case, 'not explained yet')}")
+    lines += [f"- **{case}**: {NON_STRICT.get(case, 'not explained')}" for case in open_cases]
     return "\n".join([*lines, ""])
 
 

@@ -199,7 +199,7 @@ BROKEN = [
 REASONS = {
     1002: "protocol_error",
     1003: "unsupported_data",
-    1007: "bad_utf8",
+    1007: "bad_payload",
     1009: "message_too_big",
 }
 

@@ -12,11 +12,11 @@ class Frame:
 
     @staticmethod
     def text(payload: bytes, *, deflated: bool = False) -> Frame:
-        """A text message that is queued as it comes; `deflated`: compressed already (RFC 7692 6)."""
+        """A text message, queued as it comes; `deflated`: compressed already (RFC 7692 6)."""
 
     @staticmethod
     def binary(payload: bytes, *, deflated: bool = False) -> Frame:
-        """A binary message that is queued as it comes; `deflated`: as of ``text``."""
+        """A binary message, queued as it comes; `deflated`: as of ``text``."""
 
     @staticmethod
     def feed(payload: bytes) -> Frame:
