@@ -362,6 +362,22 @@ async def test_what_follows_a_clients_close_is_forgotten_too() -> None:
 
 
 @on_loop
+async def test_a_slow_client_that_picows_fails_on_is_told_in_the_end() -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.subscriber(EVENT, receive_buffer=4096)
+        published = 0
+        while not gateway.core.delivery.backlog()["blocked_connections"]:
+            gateway.publish(EVENT, "x" * 1000)
+            published += 1
+            await asyncio.sleep(0)
+        await client.send(frame(15))
+        await asyncio.sleep(0.05)  # picows would have closed the socket by now
+        received, close = await client.until_close()
+        assert len(received) == published
+        assert close.close_code == 1002
+
+
+@on_loop
 async def test_good_frames_before_a_bad_one() -> None:
     """Whether they are still answered is open; CLOSE comes last in any case, and once."""
     async with local_gateway() as gateway:
