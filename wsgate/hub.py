@@ -163,7 +163,7 @@ class Hub:
     def _tell_all(self, message: bytes) -> None:
         self.core.delivery.tell_all(Frame.feed(message))
         self._end_doomed()
-        self._flushing.publications_wait()
+        self._flushing.replies_wait()
 
     def _gap_message(self, mask: int) -> bytes:
         """The gap that names every rule whose bit is set."""
