@@ -1,4 +1,4 @@
-"""Compiles the C programs into ``benchmarks/out/``: they need a C compiler, and zlib if it is there."""
+"""Compiles the C programs into ``benchmarks/out/``: with a C compiler, and zlib if it is there."""
 
 from __future__ import annotations
 
