@@ -32,6 +32,7 @@ ALLOWED = {
     "session": COMMON,
     "flush": {"core"},
     "hub": COMMON | {"session", "core", "flush"},
+    "auth": COMMON,
     "sources": COMMON,
     "upgrade": COMMON | {"hub", "edge"},
     "admin": set(),
