@@ -44,7 +44,9 @@ class KeySource:
         self._began_s = float("-inf")
         self._loaded_s: float | None = None
         self._hurry = asyncio.Event()
-        self._next: asyncio.Future[bool] | None = None  # how the load that begins next will end
+        # How the load that is under way will end, and the one that begins next.
+        self._current: asyncio.Future[bool] | None = None
+        self._next: asyncio.Future[bool] | None = None
         self._waiting = 0
         self._loads = 0
         self._failures = 0
@@ -75,8 +77,9 @@ class KeySource:
             return
         if not self._origin.remote:
             self._loaded(await self._origin.load())
-            self._due_s = self._after_success()
         if self.renewable:
+            if self.ready:
+                self._due_s = self._after_success()
             self._task = asyncio.create_task(self._keep_fresh(), name="auth-keys")
 
     async def stop(self) -> None:
@@ -85,26 +88,32 @@ class KeySource:
             self._task.cancel()
             await asyncio.wait({self._task})
             self._task = None
-        if self._next is not None and not self._next.done():
+        if self._next is not None:
             self._next.set_result(False)
-        self._next = None
+            self._next = None
 
     async def refresh(self) -> bool:
         """Load now; True if that went well, whether there was anything new or not."""
         return await self._load_by(asyncio.get_running_loop().time())
 
     async def refresh_for_unknown_key(self) -> bool:
-        """Wait for a load that begins after this call: the unknown key may be in it.
+        """Wait for newer keys: the unknown one may be among them.
 
-        Loads that strangers can bring about with made-up names keep their distance from each other,
-        and from all others, so this may take a while: it shares one load with everybody who came
-        meanwhile. False if that load failed, or at once if too many are waiting already.
+        If a load under way brings any, those will do. Otherwise it takes one that begins after this
+        call. Loads that strangers can bring about with made-up names keep their distance from all
+        others, so that may take a while; everybody who comes meanwhile shares it. False if it
+        failed, or at once if too many are waiting already.
         """
         if self._waiting >= self._limits.unknown_key_waiters_max:
             self._turned_away += 1
             return False
         self._waiting += 1
         try:
+            if self._current is not None:
+                before = self._keys
+                await asyncio.shield(self._current)
+                if self._keys is not before:
+                    return True
             return await self._load_by(self._began_s + self._limits.unknown_key_interval_s)
         finally:
             self._waiting -= 1
@@ -143,13 +152,14 @@ class KeySource:
     async def _keep_fresh(self) -> None:
         while True:
             await self._until_due()
-            outcome, self._next = self._next, None
+            outcome = self._next or asyncio.get_running_loop().create_future()
+            self._current, self._next = outcome, None
             succeeded = False
             try:
                 succeeded = await self._load()
             finally:
-                if outcome is not None:
-                    outcome.set_result(succeeded)
+                self._current = None
+                outcome.set_result(succeeded)
 
     async def _until_due(self) -> None:
         loop = asyncio.get_running_loop()
