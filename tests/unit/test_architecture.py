@@ -33,6 +33,7 @@ ALLOWED = {
     "session": COMMON,
     "flush": {"core"},
     "hub": COMMON | {"session", "core", "deflate", "flush"},
+    "auth": COMMON,
     "sources": COMMON,
     "upgrade": COMMON | {"deflate", "hub", "edge"},
     "admin": set(),
