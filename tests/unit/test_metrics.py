@@ -86,6 +86,7 @@ class Gateway:
 class Client:
     handle = 0
     window_bits = 0
+    credential = None
     end_reason: str | None = None
     peer = "somebody"
     session: Any = None
@@ -100,7 +101,7 @@ def with_gateway(test: Callable[[Gateway, Socket], Coroutine[Any, Any, None]]) -
         try:
             await test(Gateway(hub, [NatsLike(), LocalSource(hub)]), sink)
         finally:
-            hub.stop()
+            await hub.stop()
 
     uvloop.run(asyncio.wait_for(run(), 20))
 

@@ -80,6 +80,12 @@ class Authenticator:
             self.refused[Refusal.UNKNOWN_KEY] += 1
             raise TokenRefused(Refusal.UNKNOWN_KEY) from None
 
+    def note_revoked(self) -> Refusal:
+        """What was accepted a moment ago is refused after all."""
+        self.accepted -= 1
+        self.refused[Refusal.REVOKED] += 1
+        return Refusal.REVOKED
+
     def issue_ticket(self, identity: Identity, ttl_s: float) -> str:
         """A stand-in for the identity's token, once, for so long."""
         return self._tickets.issue(identity, ttl_s, self._clock())

@@ -35,6 +35,7 @@ class Refusal(StrEnum):
     NOT_YET = "not_yet"  # issued, or valid, from a moment that is still to come
     CLAIMS = "claims"  # signed, but with claims that are missing or of the wrong form
     TICKET = "ticket"  # no such ticket: made up, used, too old or pushed out
+    REVOKED = "revoked"  # its subject was cut off, and this is no newer token
 
 
 class TokenRefused(Exception):

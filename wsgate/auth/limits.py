@@ -22,6 +22,9 @@ SECRET_BYTES_MIN: Final = 32  # RFC 7518 §3.2: as long as the hash
 RSA_BITS_MIN: Final = 2048  # RFC 7518 §3.3
 RSA_BITS_MAX: Final = 8192  # a larger one costs more than a millisecond a token
 
+REVOCATIONS_MAX: Final = 100_000
+REVOCATION_KEPT_S: Final = 24 * 3600.0  # tokens that live longer should not be given out
+
 TICKETS_MAX: Final = 100_000
 TICKET_TTL_MAX_S: Final = 300.0
 

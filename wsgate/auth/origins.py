@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
 
-from wsgate.auth.keyset import KeySet, KeysUnusable, from_jwks, from_pem
+from wsgate.auth.keyset import KeySet, KeysUnusable, from_jwks, from_pem, from_secret
 from wsgate.auth.limits import KeyLimits
 
 _URL_FORM = "https://host[:port]/path, or http:// within a network that is trusted"
@@ -119,6 +119,18 @@ class Files:
             return from_pem(document.decode("ascii", "replace"))
         except KeysUnusable as error:
             raise KeysUnusable(f"{path}: {error}") from None
+
+
+def origin(secret: str | None, names: Sequence[str]) -> Origin:
+    """As settings have it: a secret, or files, or one URL. Raises KeysUnusable."""
+    if secret is not None:
+        return Given(from_secret(secret))
+    return JwksUrl(names[0]) if names and is_url(names[0]) else Files(names)
+
+
+def is_url(text: str) -> bool:
+    """Whether a setting names a JWKS behind a URL; else it is a file."""
+    return text.strip().lower().startswith(("http://", "https://"))
 
 
 def _state(path: Path) -> tuple[int, ...]:
