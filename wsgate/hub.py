@@ -68,8 +68,9 @@ class Connection(Protocol):
     heard: bool
     pinged: bool
     close_sent: bool
-    close_was_received: bool
 
+    @property
+    def ended(self) -> bool: ...
     @property
     def peer(self) -> str: ...
     def close_transport(self) -> None: ...
@@ -257,7 +258,6 @@ class Hub:
     def close_received(self, connection: Connection, code: int) -> None:
         """The client begins the closing handshake, or answers ours."""
         self._note_end(connection, "client")
-        connection.close_was_received = True
         if connection.close_sent:
             connection.close_transport()
             return
@@ -270,6 +270,9 @@ class Hub:
         self._note_end(connection, f"failed_{code}")
         if self._verbose:
             log.debug("client failed", connection=connection.handle, code=code, reason=reason)
+        if connection.close_sent:
+            connection.close_transport()
+            return
         close = Frame.close(code, CloseCode(code).reason)  # type: ignore[call-arg]
         self.core.delivery.end(connection.handle, close, False)
         self._await_close(connection)
@@ -409,7 +412,7 @@ class Hub:
                 connection.abort()
             else:  # CLOSE is out; the client's answer, or CLOSE_TIMER, comes next
                 connection.close_sent = True
-                if connection.close_was_received:
+                if connection.ended:
                     connection.close_transport()
 
     # --------------------------------------------------------------------------------------- time

@@ -105,15 +105,16 @@ class Upgrade:
                     HTTPStatus.BAD_REQUEST, "credentials", f"{error}\n".encode(), {}
                 )
         _accept_upgrade_in_list(request)
+        selected = select_subprotocol(offer) if offer is not None else None
+        agreement = self._deflate(headers)
         connection = Connection(
             self._hub,
             self._sink,
             message_bytes_max=COMMAND_BYTES_MAX,
             fragments_max=self._limits.fragments_max,
+            inflates=agreement is not None,
         )
         connection.credential = credential
-        selected = select_subprotocol(offer) if offer is not None else None
-        agreement = self._deflate(headers)
         if agreement is None:
             return WSUpgradeResponseWithListener(SwitchingProtocols(selected), connection)
         connection.window_bits = agreement.window_bits

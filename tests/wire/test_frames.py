@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import tracemalloc
 from contextlib import suppress
 from itertools import pairwise
 
 import pytest
 
 from tests.support.client import Client, request
+from tests.support.feed import until
 from tests.support.frames import (
     BINARY,
     CLOSE,
@@ -207,8 +209,8 @@ REASONS = {
 async def test_whoever_breaks_the_protocol_is_told_and_nothing_follows(
     data: bytes, code: int
 ) -> None:
-    """Publications flow all the time; the client does not answer, so the socket stays open."""
-    async with local_gateway(limits={"close_timeout_s": 0.1}) as gateway:
+    """Publications flow all the time, and go on while the client keeps its half open."""
+    async with local_gateway() as gateway:
         client = await gateway.subscriber(EVENT)
         witness = await gateway.subscriber(EVENT)
         await client.send(data)
@@ -223,7 +225,11 @@ async def test_whoever_breaks_the_protocol_is_told_and_nothing_follows(
         assert close.close_reason == REASONS[code]
         numbers = [one.message["data"] for one in received]
         assert numbers == list(range(len(numbers)))
-        assert published > len(numbers), "publications went on after CLOSE"
+        assert len(gateway.hub) == 2
+        gateway.publish(EVENT, published)
+        assert (await witness.message())["data"] == published > len(numbers) - 1
+        client.close()
+        await until(lambda: len(gateway.hub) == 1)
         assert gateway.hub.closed_by_reason == {f"failed_{code}": 1}
 
 
@@ -267,6 +273,90 @@ async def test_the_first_offence_counts_and_close_is_sent_once(
         received += await client.until_end()
         assert [one.opcode for one in received] == [CLOSE]
         assert received[0].close_code == code
+
+
+@on_loop
+async def test_what_cannot_be_mended_is_told_before_the_message_is_whole() -> None:
+    async with local_gateway() as gateway:
+        for beginning in (b'"\xe2\x82", ', b"\xed\xa0", b"\xf4\x90", b"\xff"):
+            client = await gateway.connect()
+            await client.send(frame(TEXT, b"[\xe2\x82", fin=False))
+            await client.send(frame(CONTINUATION, b"\xac, " + beginning, fin=False))
+            _, close = await client.until_close()
+            assert close.close_code == 1007
+
+
+@on_loop
+async def test_a_client_that_never_closes_its_half_is_cut_off() -> None:
+    async with local_gateway(limits={"close_timeout_s": 0.1}) as gateway:
+        client = await gateway.connect()
+        await client.send(frame(BINARY))
+        _, close = await client.until_close()
+        assert close.close_code == 1003
+        await gateway.until_empty()
+        assert gateway.hub.closed_by_reason == {"failed_1003": 1}
+
+
+@on_loop
+async def test_a_client_that_fails_after_our_close_is_not_told_twice() -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+        stop = gateway.stop()
+        assert (await client.receive()).close_code == 1012
+        await client.send(frame(BINARY))
+        assert await client.until_end() == []
+        client.close()
+        await stop
+        assert gateway.hub.closed_by_reason == {"service_restart": 1}
+
+
+@pytest.mark.parametrize(
+    ("first", "code"),
+    [
+        pytest.param(frame(15), 1002, id="picows fails"),
+        pytest.param(frame(BINARY), 1003, id="we fail"),
+    ],
+)
+@on_loop
+async def test_what_follows_an_offence_is_read_and_forgotten(first: bytes, code: int) -> None:
+    """It costs no memory, and closing does not reset the connection."""
+    noise = bytes(1 << 20)
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+        await client.send(first)
+        tracemalloc.start()
+        try:
+            for _ in range(8):
+                await client.send(noise)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 1 << 20
+        _, close = await client.until_close()
+        assert close.close_code == code
+        assert not client.reset
+        client.close()
+        await gateway.until_empty()
+
+
+@on_loop
+async def test_what_follows_a_clients_close_is_forgotten_too() -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.subscriber(EVENT, receive_buffer=4096)
+        while not gateway.core.delivery.backlog()["blocked_connections"]:
+            gateway.publish(EVENT, "x" * 1000)
+            await asyncio.sleep(0)
+        await client.send(close_frame(1000))  # it cannot be answered yet
+        tracemalloc.start()
+        try:
+            for _ in range(8):
+                await client.send(frame(15) + bytes(1 << 20))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 3 << 20  # the test's own frames
+        _, close = await client.until_close()
+        assert close.close_code == 1000
 
 
 @on_loop

@@ -15,6 +15,10 @@ class Frame:
         """A text message that is queued as it comes."""
 
     @staticmethod
+    def binary(payload: bytes) -> Frame:
+        """A binary message that is queued as it comes."""
+
+    @staticmethod
     def feed(payload: bytes) -> Frame:
         """A text message about the feed: a newer one takes the place of an owed one."""
 

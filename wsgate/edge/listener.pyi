@@ -9,7 +9,7 @@ from wsgate.edge.sink import SocketSink
 
 CLOSE_PROTOCOL_ERROR: int
 CLOSE_UNSUPPORTED_DATA: int
-CLOSE_INVALID_TEXT: int
+CLOSE_INVALID_DATA: int
 CLOSE_TOO_BIG: int
 CLOSE_NO_STATUS: int
 
@@ -26,10 +26,16 @@ class Connection(WSListener):
     heard: bool
     pinged: bool
     close_sent: bool
-    close_was_received: bool
 
     def __init__(
-        self, handler: object, sink: SocketSink, *, message_bytes_max: int, fragments_max: int
+        self,
+        handler: object,
+        sink: SocketSink,
+        *,
+        message_bytes_max: int,
+        fragments_max: int,
+        inflates: bool = False,
+        takes_binary: bool = False,
     ) -> None: ...
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Called by picows once the 101 is written."""
@@ -47,6 +53,10 @@ class Connection(WSListener):
         """Called by picows when the transport is empty again."""
 
     @property
+    def ended(self) -> bool:
+        """CLOSE was received, or the client failed: nothing that comes is looked at any more."""
+
+    @property
     def peer(self) -> str:
         """The peer's address and port, for a log line."""
 
@@ -54,7 +64,7 @@ class Connection(WSListener):
         """picows' parser met an error and would have sent CLOSE."""
 
     def close_transport(self) -> None:
-        """Close the socket once the transport has written what it holds."""
+        """Close the socket once the transport has written what it holds; who failed has to follow."""
 
     def abort(self) -> None:
         """Close the socket now, whatever the transport holds."""

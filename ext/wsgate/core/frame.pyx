@@ -136,7 +136,7 @@ cdef class Frame:
     """
 
     def __init__(self):
-        raise TypeError("use Frame.text, .feed, .pong, .ping, .close or .publication")
+        raise TypeError("use Frame.text, .binary, .feed, .pong, .ping, .close or .publication")
 
     def __dealloc__(self):
         if self.raw != NULL:
@@ -152,6 +152,11 @@ cdef class Frame:
     def text(payload: bytes) -> Frame:
         """A text message that is queued as it comes."""
         return Frame.wrap(_copied(OP_TEXT, payload, PLAIN))
+
+    @staticmethod
+    def binary(payload: bytes) -> Frame:
+        """A binary message that is queued as it comes."""
+        return Frame.wrap(_copied(OP_BINARY, payload, PLAIN))
 
     @staticmethod
     def feed(payload: bytes) -> Frame:

@@ -5,24 +5,28 @@ Never: answers by itself, or lets picows send: replies, pongs and CLOSE go throu
 picows' parser meets an error it would write CLOSE at once, between or after ours, and tell nobody for
 10 ms: so it is made to believe that there is no connection to write to, and ``handshake.Protocol``
 looks after every read whether it tried.
-Invariant: after ``failed`` or ``close_received`` no message is handed to the handler any more.
+Invariant: after ``failed`` or ``close_received`` no message is handed to the handler any more, and
+nothing that comes is looked at (RFC 6455 7.1.7).
 Cost: a read is a few calls; a PONG touches no Python code.
 """
 
 import logging
 
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.unicode cimport PyUnicode_DecodeUTF8
+from cpython.unicode cimport PyUnicode_DecodeUTF8, PyUnicode_DecodeUTF8Stateful
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from picows.picows cimport MemoryBuffer, WSFrame, WSListener, WSMsgType, WSTransport
 
+from wsgate.edge.drain import Drain
+from wsgate.edge.inflate import BadDeflate, InflatedTooBig, inflated
 from wsgate.edge.sink cimport SocketSink
 
 log = logging.getLogger("wsgate.edge")
 
 CLOSE_PROTOCOL_ERROR = 1002
 CLOSE_UNSUPPORTED_DATA = 1003
-CLOSE_INVALID_TEXT = 1007
+CLOSE_INVALID_DATA = 1007
 CLOSE_TOO_BIG = 1009
 CLOSE_NO_STATUS = 1005          # never on the wire: the CLOSE had no code
 
@@ -36,23 +40,44 @@ cdef inline bint _may_be_sent(int code) noexcept:
 cdef MemoryBuffer _unused_write_buffer = MemoryBuffer(1024)
 
 
+cdef class _NoStream:
+    """What picows closes 10 ms after an error, in vain: CLOSE may not be out by then."""
+
+    def close(self):
+        pass
+
+
+cdef object _no_stream = _NoStream()
+
+
 cdef class Connection(WSListener):
     """One upgraded socket. `handler` is told what happens, with this object as first argument:
 
-    ``opened()``, ``received(message: bytes)`` (UTF-8), ``pinged(payload: bytes)``,
-    ``close_received(code: int)``, ``failed(code: int, reason: str)``, ``lost()``,
-    ``paused()`` and ``resumed()``.
+    ``opened()``, ``received(message: bytes)`` (UTF-8), ``received_binary(message: bytes)``,
+    ``pinged(payload: bytes)``, ``close_received(code: int)``, ``failed(code: int, reason: str)``,
+    ``lost()``, ``paused()`` and ``resumed()``.
+
+    `message_bytes_max` is for a message as it comes, and once more when it is inflated. `inflates`:
+    permessage-deflate was agreed on, with ``client_no_context_takeover``. `takes_binary`: binary
+    messages are received too; without it they fail the connection.
     """
 
     cdef:
         object handler
         SocketSink sink
-        WSTransport transport
+        WSTransport transport       # picows'
+        object stream               # the event loop's, under it
         bytearray partial           # fragments joined so far, None between messages
         uint32_t fragments
+        uint32_t checked            # bytes of `partial` that are whole characters
         uint32_t message_bytes_max
         uint32_t fragments_max
-        bint ended                  # CLOSE received, or failed: no message is handed on any more
+        uint8_t inflates
+        uint8_t takes_binary
+        uint8_t binary              # of the message in `partial`
+        uint8_t compressed
+        uint8_t failing
+        readonly bint ended         # CLOSE received, or failed: nothing is handed on any more
         # the handler's notes
         public uint64_t handle      # of the core; set in `opened`
         public uint8_t window_bits  # permessage-deflate as agreed: 8 to 15, 0 without
@@ -62,32 +87,35 @@ cdef class Connection(WSListener):
         public bint heard           # anything arrived since the handler last cleared it
         public bint pinged          # ... and it was asked to answer
         public bint close_sent      # our CLOSE is out
-        public bint close_was_received
 
-    def __cinit__(self, handler, SocketSink sink, *, message_bytes_max: int, fragments_max: int):
+    def __cinit__(self, handler, SocketSink sink, *, message_bytes_max: int, fragments_max: int,
+                  inflates: bool = False, takes_binary: bool = False):
         self.handler = handler
         self.sink = sink
         self.message_bytes_max = message_bytes_max
         self.fragments_max = fragments_max
+        self.inflates = inflates
+        self.takes_binary = takes_binary
         self.heard = True
 
     # called by picows
 
     cpdef on_ws_connected(self, WSTransport transport):
         self.transport = transport
+        self.stream = transport.underlying_transport
         transport.is_disconnected = True        # to picows only: it writes nothing from here on
         # Needed no more, and there are tens of thousands of each.
         transport.request = None
         transport.response = None
         transport._write_buffer = _unused_write_buffer
         self.handler.opened(self)
-        self.sink.attach(<uint32_t>self.handle, transport._socket, transport.underlying_transport)
-        if transport.underlying_transport.get_write_buffer_size():
+        self.sink.attach(<uint32_t>self.handle, transport._socket, self.stream)
+        if self.stream.get_write_buffer_size():
             self.handler.paused(self)           # the 101 itself did not go out whole
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
         self.heard = True
-        if self.ended and frame.msg_type != WSMsgType.CLOSE:
+        if self.ended:
             return
         try:
             self._take(frame)
@@ -97,7 +125,7 @@ cdef class Connection(WSListener):
 
     cpdef on_ws_disconnected(self, WSTransport transport):
         self._leave()
-        self.transport = None                   # breaks the cycle with picows' protocol
+        self.transport = self.stream = None     # breaks the cycle with picows' protocol
         if self.handle:                         # 0, which is nobody's: `opened` failed
             self.handler.lost(self)
 
@@ -112,7 +140,7 @@ cdef class Connection(WSListener):
     # messages
 
     cdef object _take(self, WSFrame frame):
-        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+        if (frame.rsv1 | frame.rsv2 | frame.rsv3) and not self._begins_compressed(frame):
             return self._fail(CLOSE_PROTOCOL_ERROR, "reserved bit set")
         if frame.msg_type == WSMsgType.PONG:
             return None
@@ -125,52 +153,105 @@ cdef class Connection(WSListener):
         if frame.msg_type == WSMsgType.CONTINUATION:
             if self.partial is None:
                 return self._fail(CLOSE_PROTOCOL_ERROR, "continuation of nothing")
-        elif self.partial is not None:
+            return self._join(frame)
+        if self.partial is not None:
             return self._fail(CLOSE_PROTOCOL_ERROR, "message inside a fragmented message")
-        elif frame.msg_type == WSMsgType.BINARY:
+        if frame.msg_type == WSMsgType.BINARY and not self.takes_binary:
             return self._fail(CLOSE_UNSUPPORTED_DATA, "commands are text messages")
-        elif frame.fin:
-            return self._deliver(PyBytes_FromStringAndSize(frame.payload_ptr, frame.payload_size))
-        return self._join(frame)
+        if not frame.fin:
+            self.partial = bytearray()
+            self.fragments = 0
+            self.checked = 0
+            self.binary = frame.msg_type == WSMsgType.BINARY
+            self.compressed = frame.rsv1
+            return self._join(frame)
+        return self._take_whole(
+            PyBytes_FromStringAndSize(frame.payload_ptr, frame.payload_size),
+            frame.msg_type == WSMsgType.BINARY, frame.rsv1)
+
+    cdef bint _begins_compressed(self, WSFrame frame) noexcept:
+        """Whether the reserved bits are RFC 7692's: the first on the first frame of a data message."""
+        return (self.inflates and not frame.rsv2 and not frame.rsv3
+                and (frame.msg_type == WSMsgType.TEXT or frame.msg_type == WSMsgType.BINARY))
 
     cdef object _take_close(self, int code):
         if code != CLOSE_NO_STATUS and not _may_be_sent(code):
             return self._fail(CLOSE_PROTOCOL_ERROR, "close code that is never sent")
-        self.ended = True
+        self._end()
         return self.handler.close_received(self, code)
 
     cdef object _join(self, WSFrame frame):
-        if self.partial is None:
-            self.partial = bytearray()
-            self.fragments = 0
         self.fragments += 1
         if (self.fragments > self.fragments_max
                 or len(self.partial) + frame.payload_size > self.message_bytes_max):
             return self._fail(CLOSE_TOO_BIG, "fragmented message too big")
         self.partial += frame.payload_ptr[:frame.payload_size]
-        if frame.fin:
-            message = bytes(self.partial)
-            self.partial = None
-            return self._deliver(message)
-        return None
+        if not self.binary and not self.compressed and not self._is_text_so_far(frame.fin):
+            return self._fail(CLOSE_INVALID_DATA, "text is not UTF-8")
+        if not frame.fin:
+            return None
+        message = bytes(self.partial)
+        self.partial = None
+        if self.compressed:
+            return self._take_whole(message, self.binary, True)
+        return self._deliver(message, self.binary)
 
-    cdef object _deliver(self, bytes message):
+    cdef bint _is_text_so_far(self, bint last) except -1:
+        """Whether `partial` is UTF-8, as far as can be said before the next fragment.
+
+        The client hears at once what no further fragment can mend, and nothing is checked twice.
+        """
+        cdef const unsigned char* new = <unsigned char*>PyByteArray_AS_STRING(self.partial) + self.checked
+        cdef Py_ssize_t size = PyByteArray_GET_SIZE(self.partial) - self.checked
+        cdef Py_ssize_t whole_size = 0
         try:
-            PyUnicode_DecodeUTF8(message, len(message), NULL)
+            PyUnicode_DecodeUTF8Stateful(<char*>new, size, NULL, &whole_size)
         except UnicodeDecodeError:
-            return self._fail(CLOSE_INVALID_TEXT, "text is not UTF-8")
+            return False
+        self.checked += <uint32_t>whole_size
+        if size - whole_size == 2 and new[whole_size] == 0xED and new[whole_size + 1] >= 0xA0:
+            return False                        # half a surrogate: Python waits for the other half
+        return size == whole_size or not last
+
+    cdef object _take_whole(self, bytes message, bint binary, bint compressed):
+        if compressed:
+            try:
+                message = inflated(message, self.message_bytes_max)
+            except InflatedTooBig:
+                return self._fail(CLOSE_TOO_BIG, "compressed message too big")
+            except BadDeflate as error:
+                return self._fail(CLOSE_INVALID_DATA, f"message cannot be inflated: {error}")
+        if not binary:
+            try:
+                PyUnicode_DecodeUTF8(message, len(message), NULL)
+            except UnicodeDecodeError:
+                return self._fail(CLOSE_INVALID_DATA, "text is not UTF-8")
+        return self._deliver(message, binary)
+
+    cdef object _deliver(self, bytes message, bint binary):
+        if binary:
+            return self.handler.received_binary(self, message)
         return self.handler.received(self, message)
 
     cdef object _fail(self, int code, str reason):
-        self.ended = True
-        self.partial = None
+        self.failing = True
+        self._end()
         return self.handler.failed(self, code, reason)
 
+    cdef int _end(self) except -1:
+        """From now on nothing that comes is looked at."""
+        self.ended = True
+        self.partial = None
+        self.stream.set_protocol(Drain(self.stream.get_protocol()))
+        return 0
+
     def parser_failed(self):
-        """picows' parser met an error, and would have sent this CLOSE."""
+        """picows' parser met an error, and would have sent CLOSE, and closed the socket in 10 ms."""
         if not self.ended:
             unsent = self.transport.close_handshake.sent
             self._fail(unsent.code, unsent.reason)
+        if self.handle:                         # else there is nobody but picows to close the socket
+            self.transport.underlying_transport = _no_stream
 
     cdef int _leave(self) except -1:
         """Nothing comes from the socket any more, nothing goes to it."""
@@ -184,19 +265,27 @@ cdef class Connection(WSListener):
     @property
     def peer(self) -> str:
         """The peer's address and port, for a log line."""
-        if self.transport is None:
+        if self.stream is None:
             return "-"
-        name = self.transport.underlying_transport.get_extra_info("peername")
+        name = self.stream.get_extra_info("peername")
         return f"{name[0]}:{name[1]}" if name else "-"
 
     def close_transport(self) -> None:
-        """Close the socket once the transport has written what it holds."""
+        """Close the socket once the transport has written what it holds.
+
+        Who failed may be sending still: then only our half, and the client's end of its own, or
+        ``abort``, closes the socket (see ``drain``).
+        """
         self._leave()
-        if self.transport is not None:
-            self.transport.underlying_transport.close()
+        if self.stream is None:
+            return
+        if self.failing:
+            self.stream.write_eof()
+        else:
+            self.stream.close()
 
     def abort(self) -> None:
         """Close the socket now, whatever the transport holds."""
         self._leave()
-        if self.transport is not None:
-            self.transport.underlying_transport.abort()
+        if self.stream is not None:
+            self.stream.abort()
