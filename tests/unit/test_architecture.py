@@ -28,7 +28,7 @@ ALLOWED = {
     "config": COMMON,
     "log": {"config"},
     "core": set(),
-    "edge": {"core"},
+    "edge": {"core", "throttle"},
     "session": COMMON,
     "flush": {"core"},
     "hub": COMMON | {"session", "core", "flush"},
