@@ -21,6 +21,7 @@ from wsgate.config import Settings
 from wsgate.edge.acceptor import LISTEN_BACKLOG, Acceptor, bound_accepted
 from wsgate.edge.handshake import Handshakes, protocol_factory
 from wsgate.edge.sink import SocketSink
+from wsgate.edge.tls import TlsContext
 from wsgate.hub import Hub
 from wsgate.metrics import registry
 from wsgate.origins import Origins
@@ -48,10 +49,16 @@ class Gateway:
         self._source_factory = source_factory or self._nats_source
         self._stopping = False
         self.sources: Sequence[Source] = ()
+        self.tls: TlsContext | None = None
 
     async def start(self) -> None:
-        """Listen and connect; raises OSError, naming the setting, if a port cannot be had."""
+        """Listen and connect; raises OSError, naming the setting, if a port cannot be had.
+
+        So it does if the certificate or its key cannot be used.
+        """
         settings = self._settings
+        if settings.ws_tls_cert is not None and settings.ws_tls_key is not None:
+            self.tls = TlsContext(settings.ws_tls_cert, settings.ws_tls_key)
         self._listening = _listen(settings.ws_host, settings.ws_port, "WS_PORT")
         try:
             self.keys, self.authenticator = _authentication(settings)
@@ -78,7 +85,10 @@ class Gateway:
             self.acceptor = Acceptor(
                 self._listening,
                 protocol_factory(
-                    self.upgrade, self.handshakes, message_bytes_max=COMMAND_BYTES_MAX
+                    self.upgrade,
+                    self.handshakes,
+                    message_bytes_max=COMMAND_BYTES_MAX,
+                    tls=self.tls,
                 ),
             )
             self._admin = Admin(
@@ -97,18 +107,28 @@ class Gateway:
         for source in self.sources:
             self.hub.feed_stale(source.name)  # until it says otherwise
             await source.start()
+        if self.tls is not None:
+            self.tls.start()
         await self.acceptor.start()
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        log.info("listening", host=settings.ws_host, port=self.port, admin_port=self.admin_port)
+        log.info(
+            "listening",
+            host=settings.ws_host,
+            port=self.port,
+            tls=self.tls is not None,
+            admin_port=self.admin_port,
+        )
 
     async def stop(self) -> None:
         """Close every connection with 1012, what is owed first, then everything else."""
         self._stopping = True
         self.acceptor.stop()
         self._listening.close()
+        if self.tls is not None:
+            self.tls.stop()
         for source in self.sources:
             await source.stop()
         await self.hub.close_all()

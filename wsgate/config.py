@@ -141,6 +141,19 @@ class Settings(BaseSettings):
     ws_port: Annotated[int, Field(ge=0, le=65535), _PORT] = Field(
         default=3002, description="Port for WebSocket clients"
     )
+    ws_tls_cert: Annotated[Path | None, Allowed("a file that can be read, with WS_TLS_KEY")] = (
+        Field(
+            default=None,
+            description="Certificate and its chain (PEM) for WS_PORT, which then is TLS",
+        )
+    )
+    ws_tls_key: Annotated[Path | None, Allowed("a file that can be read, with WS_TLS_CERT")] = (
+        Field(
+            default=None,
+            validate_default=True,
+            description="Private key (PEM, not encrypted) of WS_TLS_CERT",
+        )
+    )
     ws_admin_port: Annotated[
         int,
         Field(ge=0, le=65535),
@@ -276,10 +289,17 @@ class Settings(BaseSettings):
             raise ValueError("it is WS_PORT's")
         return port
 
-    @field_validator("nats_creds")
+    @field_validator("ws_tls_cert", "ws_tls_key", "nats_creds")
     @classmethod
-    def _creds_readable(cls, path: Path | None) -> Path | None:
+    def _file_readable(cls, path: Path | None) -> Path | None:
         return path and _readable(path)
+
+    @field_validator("ws_tls_key")
+    @classmethod
+    def _certificate_and_key(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if "ws_tls_cert" in info.data and (info.data["ws_tls_cert"] is None) != (key is None):
+            raise ValueError(f"WS_TLS_CERT is {'not set' if key else 'set'}")
+        return key
 
     @field_validator("nats_user", "nats_token")
     @classmethod

@@ -32,7 +32,7 @@ ALLOWED = {
     "config": COMMON | {"auth", "origins"},
     "log": {"config"},
     "core": set(),
-    "edge": {"core"},
+    "edge": {"core", "throttle"},
     "deflate": set(),
     "session": COMMON | {"auth"},
     "login": COMMON | {"auth", "session"},
