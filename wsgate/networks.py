@@ -97,8 +97,7 @@ def _from_the_right(values: Sequence[str]) -> Iterator[str]:
 
 def _forwarded(entry: str) -> str | None:
     """An entry's address, without port and brackets; None if it has none."""
-    text = entry.strip(" \t")
-    found = _FORWARDED(text) if len(text) <= _LENGTH_MAX else None
+    found = _FORWARDED(entry.strip(" \t"))
     if found is None:
         return None
     address = _parse(found["v4"] or found["v6"] or found["bare"])

@@ -1,7 +1,7 @@
 """The PROXY protocol: a load balancer's few bytes about whose connection it passes on.
 
 Sans-IO: :func:`parse` is given what has come in so far. The sections named here are those of
-HAProxy's specification, https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt.
+HAProxy's specification, https://github.com/haproxy/haproxy/blob/master/doc/proxy-protocol.txt.
 
 Whoever may write such a header chooses the address it is known by, so a connection from anywhere
 but a configured proxy must not be read this way, and one from there in no other (section 2: the
@@ -27,7 +27,6 @@ _V2_FIXED: Final = Struct("!12xBBH")  # version and command, family and transpor
 _V1_LINE = re.compile(
     rb"PROXY (?:UNKNOWN(?: .*)?"
     rb"|(TCP[46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) (0|[1-9][0-9]{0,4}) (0|[1-9][0-9]{0,4}))",
-    re.DOTALL,
 ).fullmatch
 
 _LOCAL: Final = 0
