@@ -25,7 +25,6 @@ from wsgate.limits import Limits
 from wsgate.sources import Feed
 from wsgate.sources.local import LocalSource
 
-
 # Tests that set it have every gateway, and all its clients, speak TLS.
 over_tls: Certificate | None = None
 

@@ -5,7 +5,6 @@ What is imported here runs here: pytest takes it for this module's, with the fix
 
 from __future__ import annotations
 
-
 import pytest
 
 from tests.support import gateway
@@ -49,10 +48,6 @@ from tests.wire.test_sockets import (  # noqa: F401
     test_no_byte_goes_to_a_descriptor_that_is_somebody_elses_by_now,
     test_what_is_owed_together_leaves_in_one_write,
     test_what_is_unsent_is_bounded_for_large_windows_too,
-)
-from tests.wire.test_subscriptions import (  # noqa: F401
-    test_payloads_of_any_size,
-    test_what_is_owed_is_dropped_before_the_reply,
 )
 from tests.wire.test_upgrade import (  # noqa: F401
     test_a_client_that_leaves_within_the_handshake,

@@ -64,6 +64,8 @@ class EncryptedTransport(asyncio.Transport):
 
     beneath: asyncio.Transport | None
 
+    def close(self) -> None: ...
+
 class Encrypted(asyncio.BufferedProtocol):
     """What uvloop's transport talks to: TLS."""
 
