@@ -11,6 +11,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from wsgate.auth.authenticator import Authenticator
+from wsgate.auth.carriers import Credential, CredentialKind
+from wsgate.auth.identity import KeysUnavailable, KeyUnknown, TokenExpired, TokenRefused
+
 SHUTDOWN_TIMEOUT_S = 1.0
 NO_STORE = {"Cache-Control": "no-store"}
 INDEX = """\
@@ -19,7 +23,39 @@ wsgate {version}
   /healthz  200 while the process works; anything else: restart it
   /readyz   200 when new clients are welcome, else 503 and the reasons
   /metrics  for Prometheus
+  /ticket   POST with "Authorization: Bearer <token>": a ticket to use once, as ?ticket=...
 """
+
+
+class TicketOffice:
+    """Gives a ticket for a token, so that the token itself need not stand in a URL."""
+
+    def __init__(self, authenticator: Authenticator, ttl_s: float) -> None:
+        self._authenticator = authenticator
+        self._ttl_s = ttl_s
+
+    async def serve(self, request: web.Request) -> web.Response:
+        """201 with the ticket, 401 for a token that is no good, 503 if nobody can tell now."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            return _refusal(401, "give the client's token, as Authorization: Bearer <token>")
+        credential = Credential(CredentialKind.TOKEN, token.strip())
+        try:
+            try:
+                identity = self._authenticator.authenticate(credential)
+            except KeyUnknown:
+                identity = await self._authenticator.authenticate_later(credential)
+        except (TokenExpired, TokenRefused) as error:
+            return _refusal(401, str(error))
+        except KeysUnavailable as error:
+            return _refusal(503, str(error))
+        ticket = self._authenticator.issue_ticket(identity, self._ttl_s)
+        return web.json_response(
+            {"ticket": ticket, "expires_in": self._ttl_s},
+            status=201,
+            headers=NO_STORE,
+            dumps=lambda value: orjson.dumps(value).decode(),
+        )
 
 
 class Admin:
@@ -35,6 +71,7 @@ class Admin:
         *,
         ready: Callable[[], list[str]],
         registry: CollectorRegistry,
+        ticket_office: TicketOffice | None = None,
     ) -> None:
         self._host = host
         self._port = port
@@ -45,6 +82,10 @@ class Admin:
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
         application.router.add_get("/metrics", self._metrics)
+        if ticket_office is not None:
+            application.router.add_post("/ticket", ticket_office.serve)
+        else:
+            application.router.add_post("/ticket", _no_tickets)
         # No access log: a scrape every few seconds is no news.
         self._runner = web.AppRunner(
             application, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S
@@ -93,6 +134,21 @@ class Admin:
         return web.Response(
             body=encode(self._registry), headers={"Content-Type": content_type, **NO_STORE}
         )
+
+
+async def _no_tickets(request: web.Request) -> web.Response:
+    return _refusal(
+        404, "there are no tickets: this gateway asks nobody for a token (WS_AUTH=none)"
+    )
+
+
+def _refusal(status: int, error: str) -> web.Response:
+    return web.Response(
+        status=status,
+        body=orjson.dumps({"error": error}),
+        content_type="application/json",
+        headers=NO_STORE | ({"WWW-Authenticate": "Bearer"} if status == 401 else {}),
+    )
 
 
 def _why(error: OSError) -> str:

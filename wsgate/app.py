@@ -11,13 +11,20 @@ from collections.abc import Callable, Sequence
 import structlog
 from pydantic import SecretStr
 
-from wsgate.admin import Admin
+from wsgate.admin import Admin, TicketOffice
+from wsgate.auth.authenticator import Authenticator
+from wsgate.auth.keys import KeySource
+from wsgate.auth.origins import origin
+from wsgate.auth.permissions import EVERYTHING, NOTHING
+from wsgate.auth.verifier import TokenOptions
 from wsgate.config import Settings
 from wsgate.edge.acceptor import LISTEN_BACKLOG, Acceptor, bound_accepted
 from wsgate.edge.handshake import Handshakes, protocol_factory
 from wsgate.edge.sink import SocketSink
+from wsgate.edge.tls import TlsContext
 from wsgate.hub import Hub
 from wsgate.metrics import registry
+from wsgate.origins import Origins
 from wsgate.protocol import COMMAND_BYTES_MAX
 from wsgate.sources import Feed, Source
 from wsgate.sources.nats import NatsSource
@@ -42,12 +49,19 @@ class Gateway:
         self._source_factory = source_factory or self._nats_source
         self._stopping = False
         self.sources: Sequence[Source] = ()
+        self.tls: TlsContext | None = None
 
     async def start(self) -> None:
-        """Listen and connect; raises OSError, naming the setting, if a port cannot be had."""
+        """Listen and connect; raises OSError, naming the setting, if a port cannot be had.
+
+        So it does if the certificate or its key cannot be used.
+        """
         settings = self._settings
+        if settings.ws_tls_cert is not None and settings.ws_tls_key is not None:
+            self.tls = TlsContext(settings.ws_tls_cert, settings.ws_tls_key)
         self._listening = _listen(settings.ws_host, settings.ws_port, "WS_PORT")
         try:
+            self.keys, self.authenticator = _authentication(settings)
             sink = SocketSink()
             sink.watch(_poll_descriptor(asyncio.get_running_loop()))
             self.hub = Hub(
@@ -55,16 +69,26 @@ class Gateway:
                 settings.ws_rules,
                 self._limits,
                 flush_window_s=settings.ws_flush_window_ms / 1000,
+                authenticator=self.authenticator,
             )
             self.upgrade = Upgrade(
-                self.hub, sink, self._limits, self.not_ready, deflate=settings.ws_deflate
+                self.hub,
+                sink,
+                self._limits,
+                self.not_ready,
+                deflate=settings.ws_deflate,
+                authenticated=self.authenticator is not None,
+                origins=Origins(settings.ws_allowed_origins),
             )
             self.sources = self._source_factory(self.hub)
             self.handshakes = Handshakes(self._limits.handshake_timeout_s)
             self.acceptor = Acceptor(
                 self._listening,
                 protocol_factory(
-                    self.upgrade, self.handshakes, message_bytes_max=COMMAND_BYTES_MAX
+                    self.upgrade,
+                    self.handshakes,
+                    message_bytes_max=COMMAND_BYTES_MAX,
+                    tls=self.tls,
                 ),
             )
             self._admin = Admin(
@@ -72,7 +96,10 @@ class Gateway:
                 settings.ws_admin_port,
                 ready=self.not_ready,
                 registry=registry(self),
+                ticket_office=self._ticket_office(),
             )
+            if self.keys is not None:
+                await self.keys.start()
             await self._admin.start()
         except BaseException:
             self._listening.close()
@@ -80,24 +107,36 @@ class Gateway:
         for source in self.sources:
             self.hub.feed_stale(source.name)  # until it says otherwise
             await source.start()
+        if self.tls is not None:
+            self.tls.start()
         await self.acceptor.start()
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        log.info("listening", host=settings.ws_host, port=self.port, admin_port=self.admin_port)
+        log.info(
+            "listening",
+            host=settings.ws_host,
+            port=self.port,
+            tls=self.tls is not None,
+            admin_port=self.admin_port,
+        )
 
     async def stop(self) -> None:
         """Close every connection with 1012, what is owed first, then everything else."""
         self._stopping = True
         self.acceptor.stop()
         self._listening.close()
+        if self.tls is not None:
+            self.tls.stop()
         for source in self.sources:
             await source.stop()
         await self.hub.close_all()
         self.handshakes.stop()  # who upgraded until now was told 1012 as well
-        self.hub.stop()
+        await self.hub.stop()
         await self._admin.stop()
+        if self.keys is not None:
+            await self.keys.stop()
         log.info("stopped", connections_total=self.hub.opened_total)
 
     @property
@@ -113,11 +152,18 @@ class Gateway:
     def not_ready(self) -> list[str]:
         """Why new clients had better go elsewhere; empty when they are welcome."""
         reasons = [f"{one.name}: not connected" for one in self.sources if not one.connected]
+        if self.authenticator is not None and not self.authenticator.ready:
+            reasons.append("the keys to check tokens with are not there yet")
         if len(self.hub) >= self._limits.connections_max:
             reasons.append("as many connections as WS_MAX_CONNECTIONS allows")
         if self._stopping:
             reasons.append("stopping")
         return reasons
+
+    def _ticket_office(self) -> TicketOffice | None:
+        if self.authenticator is None:
+            return None
+        return TicketOffice(self.authenticator, self._settings.ws_ticket_ttl_s)
 
     def _nats_source(self, feed: Feed) -> Sequence[Source]:
         settings = self._settings
@@ -132,6 +178,20 @@ class Gateway:
                 token=_revealed(settings.nats_token),
             )
         ]
+
+
+def _authentication(settings: Settings) -> tuple[KeySource | None, Authenticator | None]:
+    if settings.ws_auth == "none":
+        return None, None
+    options = TokenOptions(
+        permissions_default=EVERYTHING if settings.ws_jwt_channels_default == "all" else NOTHING,
+        audience=settings.ws_jwt_audience,
+        issuer=settings.ws_jwt_issuer,
+        leeway_s=settings.ws_jwt_leeway_s,
+        channels_claim=settings.ws_jwt_channels_claim,
+    )
+    keys = KeySource(origin(_revealed(settings.ws_jwt_secret), settings.ws_jwt_keys))
+    return keys, Authenticator(keys, options)
 
 
 def _poll_descriptor(loop: asyncio.AbstractEventLoop) -> int:

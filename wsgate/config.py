@@ -21,7 +21,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core.core_schema import ValidationInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from wsgate.auth.limits import LEEWAY_MAX_S, SECRET_BYTES_MIN, TICKET_TTL_MAX_S
+from wsgate.auth.origins import is_url
 from wsgate.limits import Limits
+from wsgate.origins import ALLOWED_TEXT as ORIGINS_ALLOWED
+from wsgate.origins import Origins
 from wsgate.protocol import is_channel_or_pattern
 from wsgate.rules import DEFAULT_RULES, Rules, overlaps
 
@@ -30,6 +34,7 @@ FLUSH_WINDOW_MS_MAX: Final = 10_000
 MASK: Final = "***"
 OUR_PREFIXES: Final = ("WS_", "NATS_")
 
+Auth = Literal["none", "jwt"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["json", "text"]
 
@@ -73,6 +78,11 @@ def _subjects(subjects: Sequence[str]) -> tuple[str, ...]:
 
 def _servers(urls: Sequence[str]) -> tuple[str, ...]:
     return tuple(_server_url(url) for url in urls)
+
+
+def _origins(entries: Sequence[str]) -> tuple[str, ...]:
+    Origins(entries)
+    return tuple(entries)
 
 
 def _listed(check: Callable[[Sequence[str]], tuple[str, ...]]) -> BeforeValidator:
@@ -131,6 +141,19 @@ class Settings(BaseSettings):
     ws_port: Annotated[int, Field(ge=0, le=65535), _PORT] = Field(
         default=3002, description="Port for WebSocket clients"
     )
+    ws_tls_cert: Annotated[Path | None, Allowed("a file that can be read, with WS_TLS_KEY")] = (
+        Field(
+            default=None,
+            description="Certificate and its chain (PEM) for WS_PORT, which then is TLS",
+        )
+    )
+    ws_tls_key: Annotated[Path | None, Allowed("a file that can be read, with WS_TLS_CERT")] = (
+        Field(
+            default=None,
+            validate_default=True,
+            description="Private key (PEM, not encrypted) of WS_TLS_CERT",
+        )
+    )
     ws_admin_port: Annotated[
         int,
         Field(ge=0, le=65535),
@@ -141,9 +164,63 @@ class Settings(BaseSettings):
         Field(ge=1, le=CONNECTIONS_MAX),
         Allowed(f"a whole number, 1 to {CONNECTIONS_MAX}"),
     ] = Field(default=10_000, description="Clients past this number are refused with 503")
-    ws_auth: Annotated[Literal["none"], BeforeValidator(_lower), Allowed("none")] = Field(
+    ws_auth: Annotated[Auth, BeforeValidator(_lower), Allowed("none or jwt")] = Field(
         default="none",
         description="Who may connect and subscribe; none: anybody, to all that rules allow",
+    )
+    ws_jwt_secret: Annotated[
+        SecretStr | None,
+        Allowed(
+            f"text of at least {SECRET_BYTES_MIN} bytes, with WS_AUTH=jwt, without WS_JWT_KEYS"
+        ),
+    ] = Field(default=None, description="Secret that tokens are signed with, for HS256")
+    ws_jwt_keys: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        _listed(tuple),
+        Allowed("PEM files or a JWKS file, or the http or https URL of a JWKS; with WS_AUTH=jwt"),
+    ] = Field(
+        default=(),
+        description="Public keys of those who sign tokens, for RS256, ES256 and EdDSA",
+        repr=False,
+        validate_default=True,  # with WS_AUTH=jwt it may be missing
+    )
+    ws_jwt_audience: Annotated[str | None, Allowed("text")] = Field(
+        default=None,
+        description="Must be among a token's aud; unset, a token may not name any",
+    )
+    ws_jwt_issuer: Annotated[str | None, Allowed("text")] = Field(
+        default=None, description="Must be a token's iss; unset, any will do"
+    )
+    ws_jwt_leeway_s: Annotated[
+        float, Field(ge=0, le=LEEWAY_MAX_S), Allowed(f"seconds, 0 to {LEEWAY_MAX_S:g}")
+    ] = Field(default=10.0, description="How far the clocks of issuers and gateway may differ")
+    ws_jwt_channels_claim: Annotated[str, Field(min_length=1), Allowed("the name of a claim")] = (
+        Field(
+            default="channels", description="Claim with the patterns that a token permits, an array"
+        )
+    )
+    ws_jwt_channels_default: Annotated[
+        Literal["all", "none"], BeforeValidator(_lower), Allowed("all or none")
+    ] = Field(
+        default="all",
+        description="What a token without that claim permits: all that rules allow, or nothing",
+    )
+    ws_auth_timeout_s: Annotated[float, Field(gt=0, le=300), Allowed("seconds, above 0 to 300")] = (
+        Field(
+            default=10.0,
+            description="How long a client may take to send its token after the upgrade",
+        )
+    )
+    ws_ticket_ttl_s: Annotated[
+        float,
+        Field(gt=0, le=TICKET_TTL_MAX_S),
+        Allowed(f"seconds, above 0 to {TICKET_TTL_MAX_S:g}"),
+    ] = Field(default=30.0, description="How long a ticket may be used, once, in place of a token")
+    ws_allowed_origins: Annotated[
+        tuple[str, ...], NoDecode, _listed(_origins), Allowed(ORIGINS_ALLOWED)
+    ] = Field(
+        default=("*",), description="Pages of which sites may connect; others are refused with 403"
     )
     ws_flush_window_ms: Annotated[
         int,
@@ -212,10 +289,17 @@ class Settings(BaseSettings):
             raise ValueError("it is WS_PORT's")
         return port
 
-    @field_validator("nats_creds")
+    @field_validator("ws_tls_cert", "ws_tls_key", "nats_creds")
     @classmethod
-    def _creds_readable(cls, path: Path | None) -> Path | None:
+    def _file_readable(cls, path: Path | None) -> Path | None:
         return path and _readable(path)
+
+    @field_validator("ws_tls_key")
+    @classmethod
+    def _certificate_and_key(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if "ws_tls_cert" in info.data and (info.data["ws_tls_cert"] is None) != (key is None):
+            raise ValueError(f"WS_TLS_CERT is {'not set' if key else 'set'}")
+        return key
 
     @field_validator("nats_user", "nats_token")
     @classmethod
@@ -232,8 +316,30 @@ class Settings(BaseSettings):
             raise ValueError("NATS_USER is not set")
         return value
 
+    @field_validator("ws_jwt_secret")
+    @classmethod
+    def _secret_is_long(cls, secret: SecretStr | None) -> Any:
+        if secret is not None and len(secret.get_secret_value().encode()) < SECRET_BYTES_MIN:
+            raise ValueError(f"it has fewer than {SECRET_BYTES_MIN} bytes")
+        return secret
+
+    @field_validator("ws_jwt_keys")
+    @classmethod
+    def _one_kind_of_key(cls, keys: tuple[str, ...], info: ValidationInfo) -> Any:
+        if keys and info.data.get("ws_jwt_secret") is not None:
+            raise ValueError("WS_JWT_SECRET is set as well")
+        if len(keys) > 1 and any(is_url(key) for key in keys):
+            raise ValueError("a URL stands alone")
+        # A secret that was no good is missing here, and is reported by itself.
+        wanted = info.data.get("ws_auth") == "jwt" and "ws_jwt_secret" in info.data
+        if wanted and not keys and info.data["ws_jwt_secret"] is None:
+            raise ValueError("WS_AUTH is jwt, which needs it or WS_JWT_SECRET")
+        return keys
+
     def limits(self) -> Limits:
-        return Limits(connections_max=self.ws_max_connections)
+        return Limits(
+            connections_max=self.ws_max_connections, auth_timeout_s=self.ws_auth_timeout_s
+        )
 
     def subjects_without_rule(self) -> list[str]:
         """What NATS is asked for in vain: no rule makes a channel of any of it."""

@@ -1,8 +1,8 @@
 """permessage-deflate (RFC 7692): what is agreed with a client, and how a message is compressed.
 
-Nothing is kept from one message to the next in either direction (``*_no_context_takeover``), so that
-one compressed frame serves every subscriber and a connection needs no state. Pure: text and bytes
-in, values out.
+Nothing is kept from one message to the next in either direction (``*_no_context_takeover``), so
+that one compressed frame serves every subscriber and a connection needs no state. Pure: text and
+bytes in, values out.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _PARAMETER = re.compile(rf'[ \t]*({_TOKEN})[ \t]*(?:=[ \t]*(?:({_TOKEN})|"({_TOKEN})")[ \t]*)?')
 _BITS = re.compile(r"[89]|1[0-5]").fullmatch
 
-# Their inflate fails on frames like ours; Safari's release is WebKit's, on iOS whatever the browser.
+# Safari 15.0 to 15.3 cannot do it; on iOS every browser is Safari's engine.
 _BROKEN_CLIENT = re.compile(
-    r"Version/15\.[0-3](?:\.\d+)* .*Safari/|(?:iPhone|iPad|iPod).* OS 15_[0-3](?:_\d+)* like Mac OS X"
+    r"Version/15\.[0-3](?:\.\d+)* .*Safari/"
+    r"|(?:iPhone|iPad|iPod).* OS 15_[0-3](?:_\d+)* like Mac OS X"
 ).search
 
 
@@ -72,7 +73,7 @@ def _answer(parameters: dict[str, str | None]) -> Agreement | None:
 
 
 def _offers(header: str) -> Iterator[dict[str, str | None]]:
-    """The parameters of each permessage-deflate in the header, in order; malformed ones are passed by."""
+    """The parameters of each permessage-deflate in the header, in order, but for malformed ones."""
     for offer in header.split(",", OFFERS_MAX)[:OFFERS_MAX]:
         name, *parts = offer.split(";")
         if name.strip(" \t") != EXTENSION:

@@ -19,15 +19,32 @@ import orjson
 import structlog
 
 from wsgate import protocol
+from wsgate.auth.authenticator import Authenticator
+from wsgate.auth.carriers import Credential
 from wsgate.core.delivery import BROKEN, SLOW
 from wsgate.core.fanout import Fanout
 from wsgate.core.frame import Frame
-from wsgate.core.roster import ALIVE_TIMER, CLOSE_TIMER, TooManyChannels, TooManyRates
+from wsgate.core.roster import (
+    ALIVE_TIMER,
+    CLOSE_TIMER,
+    LOGIN_TIMER,
+    TooManyChannels,
+    TooManyRates,
+)
 from wsgate.core.sink import Sink
 from wsgate.deflate import compress
 from wsgate.flush import Flushing, now_ms
 from wsgate.limits import Limits
-from wsgate.protocol import CloseCode, ErrorCode, ProtocolError, Subscribe, Unsubscribe
+from wsgate.login import Login
+from wsgate.protocol import (
+    Auth,
+    CloseCode,
+    CommandId,
+    ErrorCode,
+    ProtocolError,
+    Subscribe,
+    Unsubscribe,
+)
 from wsgate.rules import Rules
 from wsgate.session import Session, admit
 from wsgate.throttle import Throttle
@@ -45,6 +62,7 @@ class Connection(Protocol):
 
     handle: int
     window_bits: int
+    credential: Credential | None
     session: Session
     end_reason: str | None
     heard: bool
@@ -63,7 +81,13 @@ class Hub:
     """One worker's hub. ``sink`` is where the core's bytes go."""
 
     def __init__(
-        self, sink: Sink, rules: Rules, limits: Limits, *, flush_window_s: float = 0.0
+        self,
+        sink: Sink,
+        rules: Rules,
+        limits: Limits,
+        *,
+        flush_window_s: float = 0.0,
+        authenticator: Authenticator | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._rules = rules
@@ -83,6 +107,9 @@ class Hub:
             now_ms=now_ms(),
         )
         self._flushing = Flushing(self._loop, self.core, flush_window_s, self._end_doomed)
+        self.login: Login[Connection] | None = None
+        if authenticator is not None:
+            self.login = Login(authenticator, self, first_s=limits.auth_timeout_s)
         self._feeds_stale: set[str] = set()
         self._complaints = Throttle(COMPLAINT_INTERVAL_S)
         self._verbose = log.is_enabled_for(logging.DEBUG)  # else no argument of a line is made
@@ -164,7 +191,7 @@ class Hub:
     def _tell_all(self, message: bytes) -> None:
         self.core.delivery.tell_all(Frame.feed(message))
         self._end_doomed()
-        self._flushing.publications_wait()
+        self._flushing.replies_wait()
 
     def _gap_message(self, mask: int) -> bytes:
         """The gap that names every rule whose bit is set."""
@@ -176,7 +203,7 @@ class Hub:
 
     def opened(self, connection: Connection) -> None:
         connection.handle = self.core.open(connection.window_bits)
-        connection.session = Session()
+        connection.session = Session(authenticated=self.login is not None)
         self._connections[connection.handle] = connection
         self.opened_total += 1
         # Spread by slot, so that a crowd that came together is not pinged together for ever.
@@ -185,18 +212,28 @@ class Hub:
         self.core.schedule(connection.handle, ALIVE_TIMER, now_ms() + interval_ms + spread_ms)
         if self._emptied is not None:  # its handshake was under way when the gateway began to stop
             self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
-        elif self._feeds_stale:
+            return
+        if self._feeds_stale:
             self._reply(connection, protocol.encode_feed("stale"))
+        if self.login is not None:
+            self.login.enter(connection)
         if self._verbose:
             log.debug("connected", connection=connection.handle, peer=connection.peer)
 
     def received(self, connection: Connection, message: bytes) -> None:
+        session = connection.session
+        if session.waiting is not None and self.login is not None:
+            self.login.wait(connection, message)
+            return
         try:
-            command = connection.session.handle(message)
+            command = session.handle(message)
             if isinstance(command, Subscribe):
                 self._subscribe(connection, command)
             elif isinstance(command, Unsubscribe):
                 self._unsubscribe(connection, command)
+            elif isinstance(command, Auth):
+                assert self.login is not None, "a session without login takes no auth"
+                self.login.command(connection, command)
             else:
                 self._reply(connection, protocol.encode_pong(command.id))
         except ProtocolError as error:
@@ -261,6 +298,7 @@ class Hub:
             core.rule_of,
             core.subscription_count(handle),
             partial(core.is_subscribed, handle),
+            connection.session.permissions,
             self._limits.subscriptions_max,
         )
         interval_ms = max(1, round(1000 / command.max_rate)) if command.max_rate else 0
@@ -289,6 +327,56 @@ class Hub:
     def _reply(self, connection: Connection, message: bytes) -> None:
         self.core.delivery.reply(connection.handle, Frame.text(message))
         self._flushing.replies_wait()
+
+    # ------------------------------------------------------------------ what is decided at login
+
+    def authorized(self, connection: Connection, reply_to: CommandId | None) -> None:
+        """The client has a new identity: what that does not permit ends."""
+        identity = connection.session.identity
+        assert identity is not None, "authorized as nobody"
+        self._reply(connection, protocol.encode_authorized(identity.expires_at_s, reply_to))
+        ended = [
+            name
+            for name in self.core.subscriptions_of(connection.handle)
+            if not identity.permissions.permits(name)
+        ]
+        for name in ended:
+            self.core.unsubscribe(connection.handle, name)
+        if ended:
+            self._reply(connection, protocol.encode_unsubscribed(ended))
+
+    def refuse(self, connection: Connection, error: ProtocolError) -> None:
+        self._reply(connection, protocol.encode_error(error))
+
+    def lock_out(self, connection: Connection, code: CloseCode) -> None:
+        self._end(connection, code, flush_owed=True)
+
+    def go_on(self, connection: Connection, messages: list[bytes]) -> None:
+        """Handle what waited, unless one of the messages is the last."""
+        for message in messages:
+            if self.is_open(connection):
+                self.received(connection, message)
+
+    def look_again(self, connection: Connection, delay_s: float) -> None:
+        self.core.schedule(connection.handle, LOGIN_TIMER, now_ms() + int(delay_s * 1000))
+
+    def is_open(self, connection: Connection) -> bool:
+        return connection.handle in self._connections and connection.end_reason is None
+
+    def revoke(self, subject: str) -> int:
+        """Cut off every connection of the subject, whose tokens are no good now; how many."""
+        if self.login is None:
+            return 0
+        self.login.revoke(subject)
+        held = [
+            connection
+            for connection in self._connections.values()
+            if connection.session.identity is not None
+            and connection.session.identity.subject == subject
+        ]
+        for connection in held:
+            self._end(connection, CloseCode.TOKEN_REVOKED, flush_owed=False)
+        return len(held)
 
     # ------------------------------------------------------------------------------------ endings
 
@@ -335,6 +423,9 @@ class Hub:
             connection = self._connections[handle]
             if timer == CLOSE_TIMER:
                 connection.abort()
+            elif timer == LOGIN_TIMER:
+                if self.login is not None and connection.end_reason is None:
+                    self.login.due(connection)
             else:
                 self._see_whether_alive(connection)
         if self.core.owes_publications:
@@ -375,7 +466,9 @@ class Hub:
                     connection.abort()
                 await self._emptied.wait()
 
-    def stop(self) -> None:
-        """End the heartbeat and the flushes."""
+    async def stop(self) -> None:
+        """End the heartbeat, the flushes, and whatever login still waits for."""
+        if self.login is not None:
+            await self.login.stop()
         self._heart.cancel()
         self._flushing.stop()

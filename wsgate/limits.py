@@ -24,6 +24,7 @@ class Limits:
     subscriptions_max: int = CONNECTION_SUBSCRIPTIONS_MAX  # of one connection
     fragments_max: int = 64  # of one message from a client
     handshake_timeout_s: float = 5.0
+    auth_timeout_s: float = 10.0  # from the upgrade to a token in an auth command
     ping_interval_s: float = 25.0  # a client silent for two of them is gone
     close_timeout_s: float = 5.0  # for the closing handshake, then the socket is cut
     shutdown_timeout_s: float = 10.0  # for all closing handshakes when the gateway stops

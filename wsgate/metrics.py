@@ -47,6 +47,19 @@ class Awaits(Protocol):
     def __len__(self) -> int: ...
     @property
     def expired(self) -> int: ...
+    @property
+    def tls_failed(self) -> int: ...
+
+
+class Encrypts(Protocol):
+    """The certificate in use, as far as it is watched here."""
+
+    @property
+    def expires_s(self) -> float: ...
+    @property
+    def reloads(self) -> int: ...
+    @property
+    def failures(self) -> int: ...
 
 
 class Observed(Protocol):
@@ -60,6 +73,8 @@ class Observed(Protocol):
     def acceptor(self) -> Accepts: ...
     @property
     def handshakes(self) -> Awaits: ...
+    @property
+    def tls(self) -> Encrypts | None: ...
     @property
     def sources(self) -> Sequence[Source]: ...
 
@@ -171,6 +186,8 @@ class GatewayCollector(Collector):
         build.add_metric(list(self._build.values()), 1)
         yield build
         yield from self._connections()
+        if self._gateway.tls is not None:
+            yield from self._tls(self._gateway.tls)
         yield from self._core()
         for source_metric in self._sources():
             if source_metric.samples:
@@ -208,6 +225,24 @@ class GatewayCollector(Collector):
             "HTTP requests answered with an error instead of an upgrade.",
             upgrade.refused,
             HANDSHAKE_REFUSALS,
+        )
+
+    def _tls(self, tls: Encrypts) -> Iterator[Metric]:
+        yield counter(
+            "ws_tls_handshakes_failed",
+            "Sockets that ended before TLS was agreed on, those that took too long not counted.",
+            self._gateway.handshakes.tls_failed,
+        )
+        yield gauge(
+            "ws_tls_certificate_expires_timestamp_seconds",
+            "When the certificate in use expires, in seconds since 1970.",
+            tls.expires_s,
+        )
+        yield counter("ws_tls_reloads", "Renewed certificates that were taken up.", tls.reloads)
+        yield counter(
+            "ws_tls_reload_failures",
+            "Renewed certificates that could not be used; the one before stays in use.",
+            tls.failures,
         )
 
     def _core(self) -> Iterator[Metric]:

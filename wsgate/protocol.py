@@ -63,9 +63,9 @@ class ErrorCode(StrEnum):
         "the connection holds as many subscriptions as it may",
     )
     TOO_MANY_CHANNELS = "too_many_channels", "the gateway serves as many channels as it may"
-    # Reserved: they come with authentication.
     NOT_PERMITTED = "not_permitted", "the token does not permit this channel"
-    AUTH_FAILED = "auth_failed", "the new token was refused; the old one stays in force"
+    AUTH_REQUIRED = "auth_required", "auth comes first: nothing else is done without a token"
+    AUTH_FAILED = "auth_failed", "the token was refused"
 
 
 class CloseCode(IntEnum):
@@ -87,13 +87,17 @@ class CloseCode(IntEnum):
     MESSAGE_TOO_BIG = 1009, "the client sent a message over the limit"
     INTERNAL_ERROR = 1011, "the gateway failed on this connection"
     SERVICE_RESTART = 1012, "the gateway is stopping or restarting"
+    TRY_AGAIN_LATER = 1013, "the keys to check the token with cannot be had at the moment"
     SLOW_CONSUMER = 4001, "more is owed to the client than may be, and it does not read"
-    TOKEN_EXPIRED = 4401, "reserved: the token expired; come back with a new one"
-    BAD_TOKEN = 4501, "reserved: the token was refused"
+    TOKEN_EXPIRED = 4401, "the token expired; come back with a new one"
+    AUTH_TIMEOUT = 4402, "no token came within the time there is for it"
+    BAD_TOKEN = 4501, "the token was refused"
     TOO_MANY_BAD_COMMANDS = (
         4502,
         f"{BAD_COMMANDS_IN_A_ROW_MAX} malformed commands without a good one between them",
     )
+    TOKEN_REVOKED = 4503, "the backend has cut this subject off"
+    TOO_MANY_COMMANDS = 4504, "the client sent more commands, or pings, than it may"
 
     @property
     def reason(self) -> str:
@@ -104,7 +108,7 @@ class CloseCode(IntEnum):
         """Whether a client should come back; for codes from 4000 on the range alone decides."""
         if self >= 4000:
             return self < 4500
-        return self.name in ("GOING_AWAY", "INTERNAL_ERROR", "SERVICE_RESTART")
+        return self.name in ("GOING_AWAY", "INTERNAL_ERROR", "SERVICE_RESTART", "TRY_AGAIN_LATER")
 
 
 CommandId: TypeAlias = str | int
@@ -348,6 +352,14 @@ def encode_subscribed(
 def encode_unsubscribed(channels: Sequence[str], reply_to: CommandId | None = None) -> bytes:
     reply = _head("unsubscribed", reply_to)
     reply["channels"] = channels
+    return dumps(reply)
+
+
+def encode_authorized(expires_at_s: float | None, reply_to: CommandId | None = None) -> bytes:
+    """``expires_at_s``: since 1970; None for a token without an end."""
+    reply = _head("authorized", reply_to)
+    if expires_at_s is not None:
+        reply["expires"] = int(expires_at_s)
     return dumps(reply)
 
 

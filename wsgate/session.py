@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from wsgate.auth.identity import Identity
+from wsgate.auth.permissions import EVERYTHING, Permissions
 from wsgate.protocol import (
     BAD_COMMANDS_IN_A_ROW_MAX,
     CONNECTION_SUBSCRIPTIONS_MAX,
@@ -37,12 +39,22 @@ _MALFORMED: Final = frozenset(
 
 
 class Session:
-    __slots__ = ("_malformed_in_a_row",)
+    """``identity``: who the client is; None while nobody knows, and without authentication."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_authenticated", "_malformed_in_a_row", "identity", "waiting")
+
+    def __init__(self, *, authenticated: bool = False) -> None:
         self._malformed_in_a_row = 0
+        self._authenticated = authenticated  # it asks, so without an identity nothing is done
+        self.identity: Identity | None = None
+        self.waiting: list[bytes] | None = None  # messages, while keys are fetched for its token
 
-    def handle(self, message: bytes) -> Subscribe | Unsubscribe | Ping:
+    @property
+    def permissions(self) -> Permissions:
+        """What it may subscribe to, as far as the token is asked."""
+        return EVERYTHING if self.identity is None else self.identity.permissions
+
+    def handle(self, message: bytes) -> Subscribe | Unsubscribe | Ping | Auth:
         """The command in the message, ready to be executed.
 
         Raises ProtocolError; if its ``close`` is set, the connection is to be closed after the
@@ -57,8 +69,14 @@ class Session:
                     error.close = CloseCode.TOO_MANY_BAD_COMMANDS
             raise
         self._malformed_in_a_row = 0
-        if isinstance(command, (Auth, Pause, Resume)):
+        if isinstance(command, (Pause, Resume)):
             raise _not_supported(type(command).__name__.lower(), command)
+        if isinstance(command, Auth):
+            if not self._authenticated:
+                reason = "this gateway asks nobody for a token (WS_AUTH=none)"
+                raise ProtocolError(ErrorCode.NOT_SUPPORTED, reason, command.id)
+        elif self._authenticated and self.identity is None and not isinstance(command, Ping):
+            raise ProtocolError(ErrorCode.AUTH_REQUIRED, reply_to=command.id)
         if isinstance(command, Subscribe) and command.recover:  # no positions ask for nothing
             raise _not_supported("recover", command)
         return command
@@ -74,6 +92,7 @@ def admit(
     known_rule: Callable[[str], int | None],
     held: int,
     holds: Callable[[str], bool],
+    permissions: Permissions = EVERYTHING,
     subscriptions_max: int = CONNECTION_SUBSCRIPTIONS_MAX,
 ) -> tuple[dict[str, int | None], dict[str, ErrorCode]]:
     """What of a subscribe command may be carried out, and what is wrong with the rest.
@@ -101,6 +120,9 @@ def admit(
             elif (rule := rules.index(name)) is None:
                 errors[name] = ErrorCode.UNKNOWN_CHANNEL
                 continue
+        if permissions is not EVERYTHING and not permissions.permits(name):
+            errors[name] = ErrorCode.NOT_PERMITTED
+            continue
         if not ample and not holds(name):
             if room <= 0:
                 errors[name] = ErrorCode.TOO_MANY_SUBSCRIPTIONS

@@ -14,11 +14,13 @@ import orjson
 from multidict import CIMultiDict
 from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
+from wsgate.auth.carriers import BadCredentials, find
 from wsgate.deflate import Agreement, agree
 from wsgate.edge.listener import Connection
 from wsgate.edge.sink import SocketSink
 from wsgate.hub import Hub
 from wsgate.limits import Limits
+from wsgate.origins import Origins
 from wsgate.protocol import COMMAND_BYTES_MAX, select_subprotocol
 
 RETRY_AFTER_S = "5"
@@ -65,12 +67,16 @@ class Upgrade:
         not_ready: Callable[[], list[str]],
         *,
         deflate: bool = True,
+        authenticated: bool = False,
+        origins: Origins | None = None,
     ) -> None:
         self._hub = hub
         self._sink = sink
         self._limits = limits
         self._not_ready = not_ready
         self._offers_deflate = deflate
+        self._authenticated = authenticated
+        self._origins = origins
         self.refused: Counter[str] = Counter()
 
     def __call__(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
@@ -84,9 +90,22 @@ class Upgrade:
                 b"this gateway has as many connections as it may\n",
                 {"Retry-After": RETRY_AFTER_S},
             )
-        _accept_upgrade_in_list(request)
+        if self._origins is not None and not self._origins.allows(headers.get("Origin")):
+            return self._refuse(
+                HTTPStatus.FORBIDDEN, "origin", b"pages of this origin may not connect here\n", {}
+            )
         offers = headers.getall("Sec-WebSocket-Protocol", ())
-        selected = select_subprotocol(",".join(offers)) if offers else None
+        offer = ",".join(offers) if offers else None
+        credential = None
+        if self._authenticated:
+            try:
+                credential = find(request.path, offer)
+            except BadCredentials as error:
+                return self._refuse(
+                    HTTPStatus.BAD_REQUEST, "credentials", f"{error}\n".encode(), {}
+                )
+        _accept_upgrade_in_list(request)
+        selected = select_subprotocol(offer) if offer is not None else None
         agreement = self._deflate(headers)
         connection = Connection(
             self._hub,
@@ -95,6 +114,7 @@ class Upgrade:
             fragments_max=self._limits.fragments_max,
             inflates=agreement is not None,
         )
+        connection.credential = credential
         if agreement is None:
             return WSUpgradeResponseWithListener(SwitchingProtocols(selected), connection)
         connection.window_bits = agreement.window_bits

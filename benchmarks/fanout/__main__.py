@@ -17,9 +17,14 @@ from benchmarks.fanout.build import OUT
 from benchmarks.fanout.child import Failure, run
 from benchmarks.fanout.machine import machine
 from benchmarks.fanout.scenarios import SCENARIOS, Kind, Scenario, shortened
-from benchmarks.fanout.trial import Bench, Figures, trial
+from benchmarks.fanout.trial import DEFLATE, Bench, Figures, trial
 
-SERVERS = {"floor": [report.FLOOR], "wsgate": ["wsgate"], "both": [report.FLOOR, "wsgate"]}
+SERVERS = {
+    "floor": [report.FLOOR],
+    "wsgate": ["wsgate"],
+    "both": [report.FLOOR, "wsgate"],
+    "deflate": ["wsgate", DEFLATE],  # streams only: elsewhere nobody inflates
+}
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:

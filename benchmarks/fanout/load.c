@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 
 #include "channels.h"
+#include "inflate.h"
 #include "tally.h"
 
 enum stage { UNOPENED, CONNECTING, UPGRADING, SUBSCRIBING, LIVE, GONE };
@@ -31,7 +32,7 @@ struct connection {
 static struct {
     unsigned port, connections, each, per_template, in_flight, source;
     double rate;
-    bool idle;
+    bool idle, deflate;
     uint64_t seed;
     size_t payload_size;
     const char *templates;
@@ -42,7 +43,7 @@ static struct channels channels;
 static struct connection *connections;
 static struct tally tally;
 static struct histogram handshakes;
-static struct { uint64_t opened, live, failed, gone, refused, gaps, feeds, errors, closes; } seen;
+static struct { uint64_t opened, live, failed, gone, refused, gaps, feeds, errors, closes, deflated, wire_bytes; } seen;
 static struct { uint64_t turns, empty_turns, busy_ns; } effort;
 static int epoll;
 static uint64_t finish_at, last_delivery_ns, begun_ns, ready_ns;
@@ -60,6 +61,8 @@ static void print_totals(const char *event) {
            (unsigned long long)tally.duplicates, (unsigned long long)tally.reordered,
            (unsigned long long)tally.unasked, (unsigned long long)tally.damaged, (unsigned long long)seen.gaps,
            (unsigned long long)seen.feeds, (unsigned long long)seen.errors, (unsigned long long)seen.closes);
+    printf("\"deflated\":%llu,\"wire_bytes\":%llu,", (unsigned long long)seen.deflated,
+           (unsigned long long)seen.wire_bytes);
     printf("\"turns\":%llu,\"empty_turns\":%llu,\"busy_s\":%.6f,\"cpu_s\":%.6f,\"connect_s\":%.6f,",
            (unsigned long long)effort.turns, (unsigned long long)effort.empty_turns, (double)effort.busy_ns / 1e9,
            (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
@@ -148,11 +151,11 @@ static void open_due(void) {
 static void send_upgrade(struct connection *connection) {
     struct epoll_event readable = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET,
                                    .data.u32 = (uint32_t)(connection - connections)};
-    char request[256];
+    char request[320];
     int length = sprintf(request,
                          "GET /ws HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-                         want.port);
+                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
+                         want.port, want.deflate ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
     epoll_ctl(epoll, EPOLL_CTL_MOD, connection->fd, &readable);
     connection->stage = UPGRADING;
     if (send_all(connection->fd, request, (size_t)length) < 0) drop(connection);
@@ -174,7 +177,9 @@ static size_t take_upgrade(struct connection *connection, char *bytes, size_t av
     char *end = memmem(bytes, available, "\r\n\r\n", 4);
     if (!end) return 0;
     size_t length = (size_t)(end + 4 - bytes);
-    if (memcmp(bytes, "HTTP/1.1 101", 12) || !memmem(bytes, length, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", 28)) {
+    bool agreed = memmem(bytes, length, "\r\nSec-WebSocket-Extensions: permessage-deflate", 46);
+    if (memcmp(bytes, "HTTP/1.1 101", 12) || !memmem(bytes, length, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", 28) ||
+        agreed != want.deflate) {
         drop(connection);
         return 0;
     }
@@ -201,7 +206,15 @@ static void take_text(struct connection *connection, const char *text, size_t le
 
 static void take_frame(struct connection *connection, struct frame *frame, uint64_t now) {
     char pong[140];
-    if (!frame->plain || frame->masked) tally.damaged++;
+    size_t length;
+    const char *text;
+    seen.wire_bytes += frame->length + (frame->length < 126 ? 2 : 4);
+    if (want.deflate && frame->deflated && !frame->masked && frame->opcode == OP_TEXT) {
+        seen.deflated++;
+        text = message_inflate(frame->payload, frame->length, &length);
+        if (text) take_text(connection, text, length, now);
+        else tally.damaged++;
+    } else if (!frame->plain || frame->masked) tally.damaged++;
     else if (frame->opcode == OP_TEXT) take_text(connection, frame->payload, frame->length, now);
     else if (frame->opcode == OP_CLOSE) seen.closes++;
     else if (frame->opcode == OP_PING && frame->length < 126)
@@ -262,7 +275,8 @@ static void options(int argc, char **argv) {
     static const struct option table[] = {
         {"port", 1, 0, 'p'},   {"connections", 1, 0, 'n'}, {"channels", 1, 0, 'c'}, {"per-template", 1, 0, 't'},
         {"each", 1, 0, 'k'},   {"seed", 1, 0, 's'},        {"rate", 1, 0, 'r'},     {"in-flight", 1, 0, 'f'},
-        {"source", 1, 0, 'b'}, {"size", 1, 0, 'z'},        {"idle", 0, 0, 'i'},     {0},
+        {"source", 1, 0, 'b'}, {"size", 1, 0, 'z'},        {"idle", 0, 0, 'i'},     {"deflate", 0, 0, 'd'},
+        {0},
     };
     for (int option; (option = getopt_long(argc, argv, "", table, NULL)) != -1;) switch (option) {
         case 'p': want.port = (unsigned)atoi(optarg); break;
@@ -276,8 +290,13 @@ static void options(int argc, char **argv) {
         case 'b': want.source = (unsigned)atoi(optarg); break;
         case 'z': want.payload_size = (size_t)atoi(optarg); break;
         case 'i': want.idle = true; break;
+        case 'd': want.deflate = true; break;
         default: exit(2);
         }
+    if (want.deflate && !can_inflate()) {
+        fprintf(stderr, "--deflate: this program was compiled without zlib; install its header, zlib.h, and build again\n");
+        exit(2);
+    }
     channels = channels_expand(want.templates, want.per_template);
     if (!want.connections || !want.each || want.each > channels.count || channels.count > UINT16_MAX || want.each > 200) {
         fprintf(stderr, "--each must be 1 to 200 and no more than there are channels (%u)\n", channels.count);

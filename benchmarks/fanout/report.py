@@ -18,6 +18,8 @@ MEANING = {
     "deliveries_per_s": "publications that reached a client, all clients together",
     "behind_share": "of the deliveries due in the time measured, how many came only after it",
     "bytes_per_delivery": "bytes of a WebSocket message's payload",
+    "wire_bytes_per_delivery": "bytes of the frame, header included, as it crossed the wire",
+    "deflated_share": "of the deliveries, how many were compressed",
     "cpu_us_per_handshake": "µs of the server's CPU: accept, upgrade, subscribe, last values",
     "user_us_per_handshake": "of that in user mode",
     "handshakes_per_s": "connections accepted, upgraded and subscribed each second",

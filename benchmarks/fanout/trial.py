@@ -16,6 +16,8 @@ from benchmarks.fanout.child import Child, Failure
 from benchmarks.fanout.sample import Sample, sample
 from benchmarks.fanout.scenarios import Kind, Scenario
 
+DEFLATE = "deflate"
+"""The gateway, with clients that have agreed on permessage-deflate."""
 CONNECTIONS_PER_CLIENT = 19_000
 """A process may hold 20,000 descriptors on many machines."""
 SOURCES_PER_CLIENT = 2
@@ -79,6 +81,7 @@ class Bench:
                 "WS_AUTH": "none",
                 "WS_MAX_CONNECTIONS": str(scenario.connections + WARMING_CONNECTIONS + 100),
                 "WS_FLUSH_WINDOW_MS": str(scenario.window_ms),
+                "WS_DEFLATE": str(name == DEFLATE).lower(),
                 "LOG_LEVEL": "warning",
             }
         with self._child(name, command, self.server_core, environment) as child:
@@ -107,7 +110,13 @@ class Bench:
 
     @contextmanager
     def clients(
-        self, scenario: Scenario, port: int, connections: int, idle: bool = False
+        self,
+        scenario: Scenario,
+        port: int,
+        connections: int,
+        *,
+        idle: bool = False,
+        deflate: bool = False,
     ) -> Iterator[Clients]:
         with ExitStack() as stack:
             started = []
@@ -126,6 +135,7 @@ class Bench:
                     f"--source={2 + SOURCES_PER_CLIENT * index}",
                 ]
                 command += ["--idle"] if idle else []
+                command += ["--deflate"] if deflate else []
                 child = self._child(f"load-{index}", command, self.other_core, talks=True)
                 started.append(stack.enter_context(child))
             yield Clients(started, connections)
@@ -194,7 +204,7 @@ def trial(bench: Bench, scenario: Scenario, server: str, nats_port: int) -> Figu
 def stream(bench: Bench, scenario: Scenario, name: str, nats_port: int) -> Figures:
     with (
         bench.server(name, scenario, nats_port) as (server, port),
-        bench.clients(scenario, port, scenario.connections) as clients,
+        bench.clients(scenario, port, scenario.connections, deflate=name == DEFLATE) as clients,
     ):
         empty = bench.sample(server)
         ready = clients.ready(READY_S)
@@ -218,6 +228,8 @@ def stream(bench: Bench, scenario: Scenario, name: str, nats_port: int) -> Figur
             "deliveries_per_s": delivered_per_s,
             "behind_share": max(0.0, 1 - delivered_per_s / due_per_s),
             "bytes_per_delivery": (last["bytes"] - first["bytes"]) / deliveries,
+            "wire_bytes_per_delivery": (last["wire_bytes"] - first["wire_bytes"]) / deliveries,
+            "deflated_share": (last["deflated"] - first["deflated"]) / deliveries,
             "latency_p50_ms": quantile(last["latency_us"], 0.5) / 1000,
             "latency_p99_ms": quantile(last["latency_us"], 0.99) / 1000,
             "latency_max_ms": max(last["latency_us"]) / 1000,

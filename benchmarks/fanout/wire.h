@@ -21,6 +21,7 @@ enum { OP_TEXT = 1, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10 };
 struct frame {
     unsigned opcode;
     bool plain; /* final, no reserved bits: the only kind these programs send */
+    bool deflated; /* final, and only RSV1 set */
     bool masked;
     unsigned char mask[4];
     char *payload;
@@ -107,6 +108,7 @@ static inline size_t frame_parse(char *bytes, size_t available, struct frame *fr
     if (available < 2) return 0;
     frame->opcode = head[0] & 15;
     frame->plain = (head[0] & 0xf0) == 0x80;
+    frame->deflated = (head[0] & 0xf0) == 0xc0;
     frame->masked = head[1] & 0x80;
     size_t length = head[1] & 0x7f, header = 2, extra = length == 126 ? 2 : length == 127 ? 8 : 0;
     if (available < header + extra + (frame->masked ? 4 : 0)) return 0;

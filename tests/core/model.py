@@ -397,6 +397,7 @@ class Model:
     def tell_all(self, payload: bytes) -> None:
         for connection in self.connections.values():
             self._push_control(connection, "feed", payload)
+            connection.urgent = connection.writable
 
     def _push_control(self, connection: Connection, role: str, payload: bytes) -> None:
         if connection.deaf:
@@ -432,12 +433,6 @@ class Model:
         connection.close = encode(CLOSE, payload)
         connection.closing = True
         connection.urgent = connection.writable
-
-    def mute(self, handle: int) -> None:
-        connection = self.connections[handle]
-        self._give_up_all(connection)
-        connection.doomed = True
-        connection.urgent = False
 
     def pardon(self, handle: int) -> None:
         connection = self.connections[handle]

@@ -1,4 +1,4 @@
-"""permessage-deflate in the core: one compressed twin a publication, for those who can inflate it."""
+"""permessage-deflate in the core: one compressed twin a publication, for those who inflate it."""
 
 from __future__ import annotations
 

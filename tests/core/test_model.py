@@ -57,7 +57,7 @@ publications = st.lists(
 visits = st.one_of(st.integers(1, 3), st.just(ALL))
 
 Word = Literal["text", "pong", "ping", "feed", "gap"]
-End = Literal["release", "close now", "close after all", "mute", "cut off"]
+End = Literal["release", "close now", "close after all", "cut off"]
 # What the socket does at the next flush: whose, how many bytes it takes, what the transport does.
 chokes = st.lists(
     st.tuples(
@@ -123,10 +123,6 @@ class CoreAgainstModel(RuleBasedStateMachine):
             if self._lives(handle):
                 self.model.release(handle)
             self.model.note_uses()
-        elif how == "mute":
-            self.delivery.mute(handle)
-            if self._lives(handle):
-                self.model.mute(handle)
         elif how == "cut off":
             if self._lives(handle):
                 self.wire.cut_off(slot_of(handle))
@@ -146,7 +142,6 @@ class CoreAgainstModel(RuleBasedStateMachine):
         self.delivery.block(handle)
         self.delivery.resume(handle)
         self.delivery.hurry(handle)
-        self.delivery.mute(handle)
         self.delivery.pardon(handle)
         self.core.schedule(handle, ALIVE_TIMER, self.now_ms)
         assert not self.core.release(handle)

@@ -172,22 +172,6 @@ def test_close_can_take_the_place_of_what_is_owed() -> None:
     assert rig.frames(handle) == [WireFrame(CLOSE, b"\x03\xf0")]
 
 
-def test_a_muted_connection_is_sent_nothing() -> None:
-    rig = Rig()
-    handle = rig.open("event.a")
-    rig.publish("event.a")
-    rig.delivery.reply(handle, text(b"reply"))
-    rig.delivery.mute(handle)
-    rig.publish("event.a")
-    rig.delivery.reply(handle, text(b"reply"))
-    rig.delivery.resume(handle)
-    rig.flush()
-    rig.flush_replies()
-    assert rig.stream(handle) == b""
-    assert rig.delivery.take_doomed() == []
-    rig.core.check()
-
-
 def test_a_doomed_connection_can_still_be_told_why() -> None:
     rig, handle = blocked("strict.a", events_count_max=1)
     for _ in range(3):

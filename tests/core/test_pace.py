@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.core.rig import Rig
+from wsgate.core.frame import Frame
 from wsgate.core.roster import TooManyRates
 
 RATES_MAX = 8
@@ -252,8 +253,9 @@ def test_a_closing_connection_is_released_nothing() -> None:
     rig, handle = started(("state.a", INTERVAL_MS))
     publish(rig, "state.a", 1)
     publish(rig, "state.a", 2)
-    rig.delivery.mute(handle)
+    rig.delivery.end(handle, Frame.close(1000), False)
     strike(rig)
+    rig.flush_replies()
     assert rig.values(handle) == [("state.a", 1)]
 
 

@@ -57,7 +57,6 @@ def test_a_stale_handle_does_nothing_to_who_has_the_slot_now() -> None:
     rig.publish("event.1")
     rig.delivery.reply(stale, text(b"not for you"))
     rig.delivery.block(stale)
-    rig.delivery.mute(stale)
     rig.delivery.hurry(stale)
     assert rig.delivery.urgent_count == 0
     rig.flush()

@@ -13,8 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.support.client import Client
+from tests.support.certificates import Certificate
+from tests.support.client import ACCEPT, Client, request
 from tests.support.feed import until
+from tests.support.tls_client import TlsClient
 from wsgate.app import Gateway
 from wsgate.config import Settings
 from wsgate.core.fanout import Fanout
@@ -22,6 +24,9 @@ from wsgate.hub import Connection, Hub
 from wsgate.limits import Limits
 from wsgate.sources import Feed
 from wsgate.sources.local import LocalSource
+
+# Tests that set it have every gateway, and all its clients, speak TLS.
+over_tls: Certificate | None = None
 
 
 class LateSource(LocalSource):
@@ -72,10 +77,19 @@ class LocalGateway:
         assert self.source.publish(channel, json.dumps(data).encode())
 
     async def dial(self, **options: Any) -> Client:
-        return self._known(await Client.dial(self.port, **options))
+        """Connect, and say nothing but what TLS needs."""
+        client = self._known(await Client.dial(self.port, **options))
+        if over_tls is not None:
+            client = self._known(await TlsClient.secure(client, over_tls.trusted()))
+        return client
 
     async def connect(self, **options: Any) -> Client:
-        return self._known(await Client.connect(self.port, **options))
+        """Connect, and upgrade as browsers do."""
+        client = await self.dial(**options)
+        answer = await client.ask(request())
+        assert answer.status == 101, answer
+        assert answer.headers["sec-websocket-accept"] == ACCEPT
+        return client
 
     async def subscriber(self, *channels: str, **options: Any) -> Client:
         client = await self.connect(**options)
@@ -118,7 +132,9 @@ async def local_gateway(
         def limits(self) -> Limits:
             return replace(super().limits(), **(limits or {}))  # type: ignore[arg-type]
 
-    defaults = {"ws_host": "127.0.0.1", "ws_port": 0, "ws_admin_port": 0}
+    defaults: dict[str, Any] = {"ws_host": "127.0.0.1", "ws_port": 0, "ws_admin_port": 0}
+    if over_tls is not None:
+        defaults |= {"ws_tls_cert": over_tls.path, "ws_tls_key": over_tls.key_path}
     complaints: list[Any] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: complaints.append(context))

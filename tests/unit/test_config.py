@@ -51,12 +51,14 @@ def test_defaults() -> None:
     assert settings.nats_subjects == ("token.*.update", "token.*.comment", "global.>")
     assert (settings.log_level, settings.log_format) == ("info", "json")
     assert settings.nats_creds is settings.nats_user is settings.nats_password is None
-    assert settings.nats_token is None
+    assert settings.nats_token is settings.ws_tls_cert is settings.ws_tls_key is None
 
 
 def test_the_environment_sets_every_field(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     creds = tmp_path / "user.creds"
     creds.touch()
+    key = tmp_path / "key.pem"
+    key.touch()
     rules = [{"subject": "a.*", "type": "t", "kind": "event", "overflow": "close"}]
     settings = load(
         monkeypatch,
@@ -70,6 +72,8 @@ def test_the_environment_sets_every_field(monkeypatch: pytest.MonkeyPatch, tmp_p
         NATS_URL="nats://a:1, tls://b ,nats://u:p@[::1]:5",
         NATS_SUBJECTS="a.*, b",
         NATS_CREDS=str(creds),
+        WS_TLS_CERT=str(creds),
+        WS_TLS_KEY=str(key),
         LOG_LEVEL="WARNING",
         LOG_FORMAT="Text",
     )
@@ -80,6 +84,7 @@ def test_the_environment_sets_every_field(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert settings.nats_url == ("nats://a:1", "tls://b", "nats://u:p@[::1]:5")
     assert settings.nats_subjects == ("a.*", "b")
     assert settings.nats_creds == creds
+    assert (settings.ws_tls_cert, settings.ws_tls_key) == (creds, key)
     assert (settings.log_level, settings.log_format) == ("warning", "text")
 
 
@@ -156,6 +161,8 @@ def test_limits_follow_the_settings() -> None:
         ("NATS_SUBJECTS", "a.>,b,a.*.c", "'a.>' and 'a.*.c' overlap"),
         ("NATS_CREDS", "/no/such/file", "there is no such file"),
         ("NATS_CREDS", "/", "there is no such file"),
+        ("WS_TLS_CERT", "/no/such/file", "there is no such file"),
+        ("WS_TLS_KEY", "/no/such/file", "there is no such file"),
         ("LOG_LEVEL", "loud", ""),
         ("LOG_FORMAT", "xml", ""),
     ],
@@ -181,6 +188,8 @@ def test_an_unreadable_creds_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     ("environment", "name", "reason"),
     [
         ({"NATS_USER": "u", "NATS_TOKEN": "t"}, "NATS_TOKEN", "NATS_USER is set as well"),
+        ({"WS_TLS_CERT": __file__}, "WS_TLS_KEY", "WS_TLS_CERT is set"),
+        ({"WS_TLS_KEY": __file__}, "WS_TLS_KEY", "WS_TLS_CERT is not set"),
         ({"NATS_CREDS": __file__, "NATS_TOKEN": "t"}, "NATS_TOKEN", "NATS_CREDS is set as well"),
         ({"NATS_CREDS": __file__, "NATS_USER": "u"}, "NATS_USER", "NATS_CREDS is set as well"),
         ({"NATS_PASSWORD": "p"}, "NATS_PASSWORD", "NATS_USER is not set"),

@@ -18,9 +18,7 @@ PLAIN = "permessage-deflate; server_no_context_takeover; client_no_context_takeo
     ("offer", "response", "window_bits"),
     [
         ("permessage-deflate", PLAIN, 15),
-        # What Chromium and Firefox say, and Safari.
         ("permessage-deflate; client_max_window_bits", PLAIN, 15),
-        ("permessage-deflate", PLAIN, 15),
         ("permessage-deflate;client_max_window_bits=9", PLAIN, 15),
         ("permessage-deflate; client_max_window_bits=15", PLAIN, 15),
         ('permessage-deflate; client_max_window_bits="10"', PLAIN, 15),

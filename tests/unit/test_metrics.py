@@ -69,9 +69,17 @@ class Acceptor:
 class Handshakes:
     expired: int = 0
     under_way: int = 0
+    tls_failed: int = 0
 
     def __len__(self) -> int:
         return self.under_way
+
+
+@dataclass
+class Tls:
+    expires_s: float = 2e9
+    reloads: int = 3
+    failures: int = 4
 
 
 @dataclass
@@ -81,11 +89,13 @@ class Gateway:
     upgrade: Upgrade = field(default_factory=Upgrade)
     acceptor: Acceptor = field(default_factory=Acceptor)
     handshakes: Handshakes = field(default_factory=Handshakes)
+    tls: Tls | None = field(default_factory=Tls)
 
 
 class Client:
     handle = 0
     window_bits = 0
+    credential = None
     end_reason: str | None = None
     peer = "somebody"
     session: Any = None
@@ -100,7 +110,7 @@ def with_gateway(test: Callable[[Gateway, Socket], Coroutine[Any, Any, None]]) -
         try:
             await test(Gateway(hub, [NatsLike(), LocalSource(hub)]), sink)
         finally:
-            hub.stop()
+            await hub.stop()
 
     uvloop.run(asyncio.wait_for(run(), 20))
 
@@ -218,6 +228,21 @@ def test_sources_report_what_they_have() -> None:
 
         gateway.sources.clear()
         assert not any(name.startswith("ws_feed") for name, _ in scrape(gateway))
+
+    with_gateway(test)
+
+
+def test_tls_is_reported_where_there_is_any() -> None:
+    async def test(gateway: Gateway, sink: Socket) -> None:
+        gateway.handshakes.tls_failed = 6
+        seen = scrape(gateway)
+        assert seen["ws_tls_handshakes_failed_total", ()] == 6
+        assert seen["ws_tls_certificate_expires_timestamp_seconds", ()] == 2e9
+        assert seen["ws_tls_reloads_total", ()] == 3
+        assert seen["ws_tls_reload_failures_total", ()] == 4
+
+        gateway.tls = None
+        assert not any(name.startswith("ws_tls") for name, _ in scrape(gateway))
 
     with_gateway(test)
 

@@ -105,7 +105,8 @@ async def test_whatever_is_cut_the_stream_stays_whole(size: int) -> None:
         latest = rounds - 1
         await sipper.until(
             lambda: (
-                f"[{latest}, " in sipper.frames[-1].text
+                bool(sipper.frames)
+                and f"[{latest}, " in sipper.frames[-1].text
                 and all(
                     any(n == latest for n, _ in sipper.data_of(one)) for one in [EVENT, *STATES]
                 )

@@ -83,9 +83,6 @@ class Delivery:
     def end(self, handle: int, frame: Frame, flush_owed: bool) -> None:
         """Owe the CLOSE `frame`, after everything owed, or in its place."""
 
-    def mute(self, handle: int) -> None:
-        """Send nothing more: the connection is about to be cut off."""
-
     def take_doomed(self) -> list[tuple[int, str]]:
         """The (handle, reason) of connections to end, once each: SLOW, BROKEN or CLOSED."""
 

@@ -11,6 +11,7 @@ from wsgate.core.wheel import Wheel
 
 ALIVE_TIMER: int
 CLOSE_TIMER: int
+LOGIN_TIMER: int
 
 class TooManyChannels(Exception):
     """Every channel that may be remembered is in use."""
@@ -67,6 +68,9 @@ class Roster:
 
     def schedule(self, handle: int, timer: int, due_ms: int) -> None:
         """Let ``tick`` report (handle, `timer`) at `due_ms`."""
+
+    def subscriptions_of(self, handle: int) -> list[str]:
+        """The channels and patterns that the connection is subscribed to."""
 
     def subscription_count(self, handle: int) -> int:
         """How many channels and patterns the connection is subscribed to."""

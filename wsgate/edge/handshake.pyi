@@ -7,8 +7,12 @@ from collections.abc import Callable
 from picows import WSUpgradeRequest, WSUpgradeResponseWithListener
 
 from wsgate.edge.listener import Connection
+from wsgate.edge.tls import TlsContext
 
 READ_BUFFER_BYTES: int
+ENCRYPTED_IN_BYTES: int
+ENCRYPTED_OUT_BYTES: int
+HELD_BYTES_MAX: int
 
 log: logging.Logger
 
@@ -36,6 +40,10 @@ class Handshakes:
     def expired(self) -> int:
         """How many took longer."""
 
+    @property
+    def tls_failed(self) -> int:
+        """How many ended before TLS was agreed on."""
+
     def expire(self) -> None:
         """Cut off who is late, and wait for the next to be so."""
 
@@ -51,10 +59,30 @@ class Protocol(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None: ...
     def connection_lost(self, exc: Exception | None) -> None: ...
 
+class EncryptedTransport(asyncio.Transport):
+    """aiofastnet's TLS transport, which closes as a plain one does."""
+
+    beneath: asyncio.Transport | None
+
+    def close(self) -> None: ...
+
+class Encrypted(asyncio.BufferedProtocol):
+    """What uvloop's transport talks to: TLS."""
+
+    handshakes: Handshakes
+    protocol: Protocol
+    transport: EncryptedTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
+    def buffer_updated(self, nbytes: int) -> None: ...
+    def eof_received(self) -> None: ...
+    def connection_lost(self, exc: Exception | None) -> None: ...
+
 def protocol_factory(
     listener_factory: Callable[[WSUpgradeRequest], Connection | WSUpgradeResponseWithListener],
     handshakes: Handshakes,
     *,
     message_bytes_max: int,
-) -> Callable[[], Protocol]:
-    """A factory of server protocols for accepted sockets."""
+    tls: TlsContext | None = None,
+) -> Callable[[], Protocol | Encrypted]:
+    """A factory of server protocols for accepted sockets, with TLS if there is a context for it."""

@@ -20,6 +20,7 @@ class Connection(WSListener):
 
     handle: int
     window_bits: int
+    credential: Any
     session: Any
     end_reason: str | None
     heard: bool

@@ -43,6 +43,7 @@ cdef class Delivery:
 
     cdef outbox_t* find(self, uint64_t handle) noexcept
     cdef int push_control(self, uint32_t slot, Frame frame) except -1
+    cdef void hurry_slot(self, uint32_t slot) noexcept nogil
     cdef int miss(self, uint32_t slot, uint64_t rule_bits, bint closes) except -1
     cdef int doom(self, uint32_t slot, str reason) except -1
     cdef int write_gap(self, outbox_t* box) except -1

@@ -169,20 +169,24 @@ cdef class Delivery:
         cdef uint32_t slot = <uint32_t><uint64_t>handle
         if box != NULL:
             self.push_control(slot, frame)
-            self.hurry(handle)
+            self.hurry_slot(slot)
 
     def hurry(self, handle: int) -> None:
         """Let what is owed to this connection leave at the end of the tick, whatever the window."""
-        cdef uint32_t slot = <uint32_t><uint64_t>handle
-        if self.find(handle) != NULL and bitmap_test(&self.dirty, slot):
+        if self.find(handle) != NULL:
+            self.hurry_slot(<uint32_t><uint64_t>handle)
+
+    cdef void hurry_slot(self, uint32_t slot) noexcept nogil:
+        if bitmap_test(&self.dirty, slot):
             bitmap_set(&self.urgent, slot)
 
     def tell_all(self, frame: Frame) -> None:
-        """Owe the control-lane `frame` to every connection, with the next round."""
+        """Owe the control-lane `frame` to every connection, at the end of the tick."""
         cdef uint32_t slot
         for slot in range(self.slots.limit):
             if self.outboxes[slot].flags & OPEN:
                 self.push_control(slot, frame)
+                self.hurry_slot(slot)
 
     def announce_gap(self, frame: Frame, rules_mask: int) -> None:
         """Owe every connection the gap `frame`, in its place among the events.
@@ -214,16 +218,7 @@ cdef class Delivery:
         outbox_push_control(box, frame.raw, self.limits.control_bytes_max)
         box.flags |= CLOSING
         self.mark(slot, box)
-        self.hurry(handle)
-
-    def mute(self, handle: int) -> None:
-        """Send nothing more, whatever is owed: the connection is about to be cut off."""
-        cdef outbox_t* box = self.find(handle)
-        if box != NULL:
-            outbox_clear(box, self.channels)
-            box.flags |= DOOMED
-            bitmap_clear(&self.dirty, <uint32_t><uint64_t>handle)
-            bitmap_clear(&self.urgent, <uint32_t><uint64_t>handle)
+        self.hurry_slot(slot)
 
     # what cannot be delivered
 

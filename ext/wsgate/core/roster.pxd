@@ -13,7 +13,8 @@ cdef enum Timer:
     TIMER_PACE = 0              # a max_rate clock strikes: the core's own
     TIMER_ALIVE = 1             # the shell's: ping, idle
     TIMER_CLOSE = 2             # the shell's: how long a closing handshake may take
-    TIMERS = 3
+    TIMER_LOGIN = 3             # the shell's: a first credential is due, or a token ends
+    TIMERS = 4
 
 
 cdef class Roster:

@@ -25,6 +25,7 @@ from wsgate.core.sink cimport Sink
 # The timers that the shell may schedule, and gets back from ``Fanout.tick``.
 ALIVE_TIMER = TIMER_ALIVE
 CLOSE_TIMER = TIMER_CLOSE
+LOGIN_TIMER = TIMER_LOGIN
 
 
 class TooManyChannels(Exception):
@@ -86,6 +87,12 @@ cdef class Roster:
         """Let ``tick`` report (handle, `timer`) at `due_ms`; replaces that timer's earlier deadline."""
         if self.delivery.find(handle) != NULL:
             self.wheel.schedule_node(<uint32_t><uint64_t>handle * TIMERS + <uint32_t>timer, due_ms)
+
+    def subscriptions_of(self, handle: int) -> list:
+        """The channels and patterns that the connection is subscribed to."""
+        if self.delivery.find(handle) == NULL:
+            return []
+        return self.index.topics_of(<uint32_t><uint64_t>handle)
 
     def subscription_count(self, handle: int) -> int:
         """How many channels and patterns the connection is subscribed to."""

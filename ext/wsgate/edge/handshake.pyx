@@ -2,13 +2,19 @@
 
 Owns: which sockets are not upgraded yet, oldest first, and the one timer that cuts off the late.
 Never: lets picows hold anything back, log for each connection, or ask the socket for what we know.
-Invariant: a protocol is in ``Handshakes`` from ``connection_made`` until it is upgraded or lost.
+Invariant: a protocol is in ``Handshakes`` from the moment its socket is accepted until it is upgraded
+or lost: TLS, where there is any, comes out of the same time.
 Cost: O(1) to come and to go; a timer fires once a timeout, however many handshakes there are.
+
+TLS is aiofastnet's, put between uvloop's transport and the protocol. aiofastnet has a transport that
+owns the socket as well, but what that one has encrypted and not sent, 16 KB or more, it neither counts
+as held nor pauses for. Through uvloop's, all that is encrypted is uvloop's at once, which does both.
 """
 
 import asyncio
 import logging
 
+from aiofastnet.ssl_transport import SSLBufferedProtocol, SSLTransport_Transport
 from libc.stdint cimport uint64_t
 from picows.picows cimport WSTransport
 
@@ -17,6 +23,14 @@ from picows import picows as _picows
 log = logging.getLogger("wsgate.edge")
 
 READ_BUFFER_BYTES = 2048        # picows' least
+
+# aiofastnet allocates both for each connection. What clients send is small; what we send fills one
+# record at most, which then leaves in one system call. Memory that was never written to costs nothing.
+ENCRYPTED_IN_BYTES = 2048
+ENCRYPTED_OUT_BYTES = 16 * 1024 + 64
+# The largest write is one frame. More than this lies there only if the client makes TLS itself answer
+# (key updates) and does not read.
+HELD_BYTES_MAX = 1024 * 1024
 
 cdef object _WSProtocol = _picows.WSProtocol
 
@@ -79,28 +93,32 @@ cdef class Handshakes:
     cdef:
         object loop
         object timer                # None while there is nothing to wait for
-        dict due_s                  # protocol -> the loop's time, oldest first
+        dict waiting                # protocol -> (due in the loop's time, transport), oldest first
         readonly double timeout_s
         readonly uint64_t expired
+        readonly uint64_t tls_failed
 
     def __init__(self, timeout_s: float):
         self.loop = asyncio.get_running_loop()
         self.timeout_s = timeout_s
-        self.due_s = {}
+        self.waiting = {}
 
     def __len__(self) -> int:
-        return len(self.due_s)
+        return len(self.waiting)
 
-    cdef int begin(self, protocol) except -1:
+    cdef int begin(self, protocol, transport) except -1:
+        """Count the time of `protocol`, unless it is counted already."""
+        if protocol in self.waiting:
+            return 0
         due_s = self.loop.time() + self.timeout_s
-        self.due_s[protocol] = due_s
+        self.waiting[protocol] = (due_s, transport)
         if self.timer is None:
             self.timer = self.loop.call_at(due_s, self.expire)
         return 0
 
-    cdef int end(self, protocol) except -1:
-        self.due_s.pop(protocol, None)
-        return 0
+    cdef bint end(self, protocol) except -1:
+        """True if it was under way."""
+        return self.waiting.pop(protocol, None) is not None
 
     def expire(self):
         """Cut off who is late, and wait for the next to be so."""
@@ -108,7 +126,7 @@ cdef class Handshakes:
         cdef double now_s = self.loop.time() + 0.001        # the loop counts in whole milliseconds
         cdef double due_s
         self.timer = None
-        for protocol, due_s in self.due_s.items():
+        for protocol, (due_s, _) in self.waiting.items():
             if due_s > now_s:
                 self.timer = self.loop.call_at(due_s, self.expire)
                 break
@@ -122,12 +140,12 @@ cdef class Handshakes:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        for protocol in list(self.due_s):
+        for protocol in list(self.waiting):
             self.cut_off(protocol)
 
     cdef int cut_off(self, protocol) except -1:
-        self.end(protocol)
-        protocol.transport.underlying_transport.abort()
+        _, transport = self.waiting.pop(protocol)
+        transport.abort()
         return 0
 
 
@@ -146,7 +164,7 @@ class Protocol(_picows.WSProtocol):
         _WSProtocol.connection_made(self, silent)
         ws = self.transport
         ws.underlying_transport = transport
-        (<Handshakes>self.handshakes).begin(self)
+        (<Handshakes>self.handshakes).begin(self, transport)
 
     def buffer_updated(self, nbytes):
         _WSProtocol.buffer_updated(self, nbytes)
@@ -168,10 +186,57 @@ class Protocol(_picows.WSProtocol):
         self.handshakes = None
 
 
-def protocol_factory(listener_factory, handshakes: Handshakes, *, message_bytes_max: int):
+class EncryptedTransport(SSLTransport_Transport):
+    """aiofastnet's TLS transport, which closes as a plain one does: what it holds first, no waiting."""
+
+    __slots__ = ("beneath",)        # uvloop's transport; None once it is lost
+
+    def close(self):
+        # picows closes after an error by a timer, which may be due before our CLOSE is flushed.
+        asyncio.get_running_loop().call_soon(self._close)
+
+    def _close(self):
+        # Says close_notify, and would wait for the client's, which tells us nothing new.
+        SSLTransport_Transport.close(self)
+        if self.beneath is not None:
+            self.beneath.close()
+
+
+class Encrypted(SSLBufferedProtocol):
+    """What uvloop's transport talks to: TLS, until the handshake is done in the name of `protocol`."""
+
+    __slots__ = ("handshakes", "protocol", "transport")
+
+    def connection_made(self, transport):
+        self.transport.beneath = transport
+        (<Handshakes>self.handshakes).begin(self.protocol, transport)
+        SSLBufferedProtocol.connection_made(self, transport)
+
+    def buffer_updated(self, nbytes):
+        SSLBufferedProtocol.buffer_updated(self, nbytes)
+        beneath = self.transport.beneath
+        if beneath is not None and beneath.get_write_buffer_size() > HELD_BYTES_MAX:
+            beneath.abort()
+
+    def eof_received(self):
+        # In the middle of a handshake aiofastnet would report it as an error of ours.
+        if self.protocol.transport is not None:
+            SSLBufferedProtocol.eof_received(self)
+
+    def connection_lost(self, exc):
+        cdef Handshakes handshakes = self.handshakes
+        if self.protocol.transport is None and handshakes.end(self.protocol):
+            handshakes.tls_failed += 1
+            log.debug("no TLS handshake: %s", exc)
+        self.transport.beneath = None
+        SSLBufferedProtocol.connection_lost(self, exc)
+
+
+def protocol_factory(listener_factory, handshakes: Handshakes, *, message_bytes_max: int, tls=None):
     """A factory of server protocols for accepted sockets.
 
     `listener_factory(request)` returns a ``Connection``, or a picows response to refuse with.
+    `tls.context`, if there is one, is the ``ssl.SSLContext`` of handshakes that begin now.
     """
     def make():
         protocol = Protocol(
@@ -184,4 +249,22 @@ def protocol_factory(listener_factory, handshakes: Handshakes, *, message_bytes_
         )
         protocol.handshakes = handshakes
         return protocol
-    return make
+
+    def make_encrypted():
+        protocol = make()
+        transport = EncryptedTransport(
+            loop, protocol, tls.context, True,
+            # Its own timeouts are never reached: ours come first, and closing waits for nobody.
+            2 * handshakes.timeout_s, handshakes.timeout_s,
+            ENCRYPTED_IN_BYTES, ENCRYPTED_OUT_BYTES,
+        )
+        encrypted = Encrypted(transport)
+        encrypted.handshakes = handshakes
+        encrypted.protocol = protocol
+        encrypted.transport = transport
+        return encrypted
+
+    if tls is None:
+        return make
+    loop = handshakes.loop
+    return make_encrypted

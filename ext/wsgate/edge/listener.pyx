@@ -81,6 +81,7 @@ cdef class Connection(WSListener):
         # the handler's notes
         public uint64_t handle      # of the core; set in `opened`
         public uint8_t window_bits  # permessage-deflate as agreed: 8 to 15, 0 without
+        public object credential    # what came with the request to say who this is, or None
         public object session
         public str end_reason       # why it ends, None while it does not
         public bint heard           # anything arrived since the handler last cleared it

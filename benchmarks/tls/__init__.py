@@ -1,0 +1,1 @@
+"""What TLS costs beside plain TCP: memory, deliveries, handshakes."""

@@ -1,0 +1,124 @@
+"""All of authentication behind two calls: what can be told at once, and what takes newer keys.
+
+Also counts how it ends, since every way in comes past here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from wsgate.auth.carriers import Credential, CredentialKind
+from wsgate.auth.identity import (
+    Identity,
+    KeysUnavailable,
+    KeyUnknown,
+    Refusal,
+    TokenExpired,
+    TokenRefused,
+)
+from wsgate.auth.keys import KeySource
+from wsgate.auth.tickets import Tickets
+from wsgate.auth.verifier import TokenOptions, Verifier
+
+
+class Authenticator:
+    """``clock`` gives the seconds since 1970."""
+
+    def __init__(
+        self,
+        source: KeySource,
+        options: TokenOptions,
+        *,
+        tickets: Tickets | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._source = source
+        self._verifier = Verifier(lambda: source.keys, options)
+        self._tickets = tickets or Tickets()
+        self._clock = clock
+        self.accepted = 0
+        self.expired = 0
+        self.unavailable = 0
+        self.refused: Counter[Refusal] = Counter()
+
+    @property
+    def ready(self) -> bool:
+        """Whether tokens can be checked: part of the answer to "are you ready?"."""
+        return self._source.ready
+
+    def authenticate(self, credential: Credential) -> Identity:
+        """Who this is. Raises TokenExpired, TokenRefused, or KeyUnknown.
+
+        KeyUnknown, which is counted as nothing yet, is to be followed by ``authenticate_later``.
+        """
+        if credential.kind is CredentialKind.TICKET:
+            return self._redeem(credential.text)
+        try:
+            return self._verify(credential.text)
+        except KeyUnknown:
+            if self._source.renewable:
+                raise
+            self.refused[Refusal.UNKNOWN_KEY] += 1
+            raise TokenRefused(Refusal.UNKNOWN_KEY) from None
+
+    async def authenticate_later(self, credential: Credential) -> Identity:
+        """The same, with keys fetched after this call; waits for them, in bounded time.
+
+        Raises TokenExpired or TokenRefused, or KeysUnavailable if the keys cannot be had: then
+        nobody knows, and the client should come again.
+        """
+        fresh = await self._source.refresh_for_unknown_key()
+        try:
+            # Even if that failed: another load may have come meanwhile.
+            return self._verify(credential.text)
+        except KeyUnknown:
+            if not fresh:
+                self.unavailable += 1
+                raise KeysUnavailable from None
+            self.refused[Refusal.UNKNOWN_KEY] += 1
+            raise TokenRefused(Refusal.UNKNOWN_KEY) from None
+
+    def note_revoked(self) -> Refusal:
+        """What was accepted a moment ago is refused after all."""
+        self.accepted -= 1
+        self.refused[Refusal.REVOKED] += 1
+        return Refusal.REVOKED
+
+    def issue_ticket(self, identity: Identity, ttl_s: float) -> str:
+        """A stand-in for the identity's token, once, for so long."""
+        return self._tickets.issue(identity, ttl_s, self._clock())
+
+    def snapshot(self) -> dict[str, int | float]:
+        """Totals and levels of this moment, for metrics."""
+        return {
+            "accepted": self.accepted,
+            "expired": self.expired,
+            "unavailable": self.unavailable,
+            **{f"refused_{reason}": self.refused[reason] for reason in Refusal},
+            **{f"tickets_{name}": count for name, count in self._tickets.snapshot().items()},
+            **{f"keys_{name}": count for name, count in self._source.snapshot().items()},
+        }
+
+    def _verify(self, token: str) -> Identity:
+        try:
+            identity = self._verifier.verify(token, self._clock())
+        except KeyUnknown:
+            raise
+        except TokenRefused as error:
+            self.refused[error.reason] += 1
+            raise
+        except TokenExpired:
+            self.expired += 1
+            raise
+        self.accepted += 1
+        return identity
+
+    def _redeem(self, ticket: str) -> Identity:
+        identity = self._tickets.redeem(ticket, self._clock())
+        if identity is None:
+            self.refused[Refusal.TICKET] += 1
+            raise TokenRefused(Refusal.TICKET)
+        self.accepted += 1
+        return identity

@@ -1,0 +1,227 @@
+"""Where keys come from: given outright, files, or a URL.
+
+An origin loads when it is told to. When that is, and what becomes of it when loading fails, is the
+business of a ``KeySource``.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import SplitResult, urlsplit
+
+import aiohttp
+
+from wsgate.auth.keyset import KeySet, KeysUnusable, from_jwks, from_pem, from_secret
+from wsgate.auth.limits import KeyLimits
+
+_URL_FORM = "https://host[:port]/path, or http:// within a network that is trusted"
+
+
+class Origin(Protocol):
+    """What a KeySource may ask of an origin."""
+
+    @property
+    def name(self) -> str:
+        """Tells it from others in the log; no secret is in it."""
+        ...
+
+    @property
+    def interval_s(self) -> float | None:
+        """How long to wait before loading again; None if it never changes."""
+        ...
+
+    @property
+    def remote(self) -> bool:
+        """Whether it may well be there later if it is not now: a start does not wait for it."""
+        ...
+
+    async def load(self) -> KeySet | None:
+        """The keys; None if they are what they were the last time. Raises KeysUnusable."""
+        ...
+
+
+class Given:
+    """Keys that are there from the start and stay: a secret or PEM text out of the settings."""
+
+    def __init__(self, key_set: KeySet) -> None:
+        self._key_set = key_set
+
+    @property
+    def name(self) -> str:
+        return "settings"
+
+    @property
+    def interval_s(self) -> float | None:
+        return None
+
+    @property
+    def remote(self) -> bool:
+        return False
+
+    async def load(self) -> KeySet | None:
+        return self._key_set
+
+
+class Files:
+    """PEM files, or one JWKS file; read again when one of them changes.
+
+    What is looked at is what a path leads to, so a link that is turned to another file, as
+    orchestrators do with secrets, is a change.
+    """
+
+    def __init__(self, paths: Sequence[str | Path], limits: KeyLimits | None = None) -> None:
+        """Raise KeysUnusable if that is no choice of files."""
+        self._paths = tuple(Path(path) for path in paths)
+        self._limits = limits or KeyLimits()
+        self._seen: tuple[tuple[int, ...], ...] | None = None
+        if not self._paths:
+            raise KeysUnusable("no file is named")
+
+    @property
+    def name(self) -> str:
+        return ", ".join(map(str, self._paths))
+
+    @property
+    def interval_s(self) -> float | None:
+        return self._limits.file_check_interval_s
+
+    @property
+    def remote(self) -> bool:
+        return False
+
+    async def load(self) -> KeySet | None:
+        # A few small local files, looked at every few seconds: not worth a thread.
+        seen = tuple(_state(path) for path in self._paths)
+        if seen == self._seen:
+            return None
+        sets = [self._read(path) for path in self._paths]
+        key_set = KeySet(
+            [key for one in sets for key in one.keys], sum(one.skipped for one in sets)
+        )
+        self._seen = seen
+        return key_set
+
+    def _read(self, path: Path) -> KeySet:
+        bytes_max = self._limits.document_bytes_max
+        try:
+            with path.open("rb") as file:
+                document = file.read(bytes_max + 1)
+        except OSError as error:
+            raise KeysUnusable(f"cannot read {path}: {error.strerror}") from None
+        if len(document) > bytes_max:
+            raise KeysUnusable(f"{path} has more than {bytes_max} bytes")
+        try:
+            if document.lstrip()[:1] == b"{":
+                return from_jwks(document, secrets_allowed=True)
+            return from_pem(document.decode("ascii", "replace"))
+        except KeysUnusable as error:
+            raise KeysUnusable(f"{path}: {error}") from None
+
+
+def origin(secret: str | None, names: Sequence[str]) -> Origin:
+    """As settings have it: a secret, or files, or one URL. Raises KeysUnusable."""
+    if secret is not None:
+        return Given(from_secret(secret))
+    return JwksUrl(names[0]) if names and is_url(names[0]) else Files(names)
+
+
+def is_url(text: str) -> bool:
+    """Whether a setting names a JWKS behind a URL; else it is a file."""
+    return text.strip().lower().startswith(("http://", "https://"))
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise KeysUnusable(f"cannot read {path}: {error.strerror}") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise KeysUnusable(f"{path} is not a file")
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+class JwksUrl:
+    """A JWK Set behind http or https, as issuers publish it (RFC 7517 §5)."""
+
+    def __init__(self, url: str, limits: KeyLimits | None = None) -> None:
+        """Raise KeysUnusable for what is no such URL, without repeating it."""
+        try:
+            parts = urlsplit(url.strip())
+            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise KeysUnusable(f"it is no URL of a JWKS; must be like {_URL_FORM}") from None
+        self._url = url.strip()
+        self._name = _without_secrets(parts)
+        self._limits = limits or KeyLimits()
+        self._seen: bytes | None = None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def interval_s(self) -> float | None:
+        return self._limits.refresh_interval_s
+
+    @property
+    def remote(self) -> bool:
+        return True
+
+    async def load(self) -> KeySet | None:
+        document = await self._fetch()
+        if document == self._seen:
+            return None
+        key_set = from_jwks(document, secrets_allowed=False)
+        self._seen = document
+        return key_set
+
+    async def _fetch(self) -> bytes:
+        bytes_max = self._limits.document_bytes_max
+        # A session for each fetch: between two of them lie minutes, and in those the name may come
+        # to mean another host. Nothing compressed, so that the bound is one on what is held.
+        try:
+            async with (
+                aiohttp.ClientSession(
+                    timeout=aiohttp.ClientTimeout(total=self._limits.fetch_timeout_s),
+                    headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    auto_decompress=False,
+                ) as session,
+                # Redirected, the keys would be those of a place that nobody has configured.
+                session.get(self._url, allow_redirects=False) as response,
+            ):
+                if response.status != 200:
+                    raise KeysUnusable(f"the answer is {response.status}, not 200")
+                document = bytearray()
+                async for chunk in response.content.iter_any():
+                    document += chunk
+                    if len(document) > bytes_max:
+                        raise KeysUnusable(f"the answer has more than {bytes_max} bytes")
+                return bytes(document)
+        except TimeoutError:
+            raise KeysUnusable(
+                f"no whole answer within {self._limits.fetch_timeout_s:g} s"
+            ) from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # Not its text, which may have the URL in it.
+            raise KeysUnusable(_kind_of(error)) from None
+
+
+def _without_secrets(parts: SplitResult) -> str:
+    """A URL's scheme, host and path: a login, or a key among its parameters, stays out."""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _kind_of(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "the host's certificate is not trusted, or not for this name"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the host's name cannot be resolved"
+    if isinstance(error, OSError) and error.strerror:
+        return f"no connection: {error.strerror}"
+    return f"no usable answer ({type(error).__name__})"
