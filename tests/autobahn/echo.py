@@ -96,5 +96,5 @@ async def echo_endpoint() -> AsyncIterator[int]:
         listening.close()
         await hub.close_all()
         handshakes.stop()
-        hub.stop()
+        await hub.stop()
         await asyncio.sleep(0)  # the sockets' last callbacks
