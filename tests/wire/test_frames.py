@@ -209,7 +209,7 @@ REASONS = {
 async def test_whoever_breaks_the_protocol_is_told_and_nothing_follows(
     data: bytes, code: int
 ) -> None:
-    """Publications flow all the time, and go on while the client keeps its half open."""
+    """Publications flow all the time, and go on for others when the client has heard."""
     async with local_gateway() as gateway:
         client = await gateway.subscriber(EVENT)
         witness = await gateway.subscriber(EVENT)
@@ -225,7 +225,6 @@ async def test_whoever_breaks_the_protocol_is_told_and_nothing_follows(
         assert close.close_reason == REASONS[code]
         numbers = [one.message["data"] for one in received]
         assert numbers == list(range(len(numbers)))
-        assert len(gateway.hub) == 2
         gateway.publish(EVENT, published)
         assert (await witness.message())["data"] == published > len(numbers) - 1
         client.close()
@@ -295,6 +294,7 @@ async def test_a_client_that_never_closes_its_half_is_cut_off() -> None:
         await client.send(frame(BINARY))
         _, close = await client.until_close()
         assert close.close_code == 1003
+        assert len(gateway.hub) == 1
         await gateway.until_empty()
         assert gateway.hub.closed_by_reason == {"failed_1003": 1}
 
