@@ -76,6 +76,7 @@ async def test_what_is_known_is_told_at_once_and_counted() -> None:
         with pytest.raises(TokenRefused, match="ticket"):
             auth.authenticate(by_ticket("no such ticket"))
         found = auth.snapshot()
+        assert found.pop("keys_age_s") >= 0
         assert {name: count for name, count in found.items() if count} == {
             "accepted": 1,
             "expired": 1,
@@ -85,7 +86,6 @@ async def test_what_is_known_is_told_at_once_and_counted() -> None:
             "tickets_unknown": 1,
             "keys_keys": 1,
             "keys_loads": 1,
-            "keys_age_s": found["keys_age_s"],
         }
 
 
