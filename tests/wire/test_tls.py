@@ -25,10 +25,11 @@ from tests.support.tls_client import TlsClient
 from wsgate.edge import handshake
 from wsgate.edge import tls as tls_module
 from wsgate.edge.handshake import EncryptedTransport
+from wsgate.edge.sink import ENCRYPTED_WRITE_BYTES
 
 EVENT = "token.abc.comment"
 STATE = "token.abc.update"
-RECORD_BYTES_MAX = 16384
+RECORD_BYTES_MAX = 16384  # RFC 8446 5.1
 RECORD_OVERHEAD_BYTES = 22  # TLS 1.3: header, content type, tag
 
 
@@ -288,19 +289,19 @@ async def test_who_comes_back_resumes(certificate: Certificate, version: ssl.TLS
 
 @pytest.mark.parametrize("payload_bytes", [100, 1000, 16_000, 100_000])
 @on_loop
-async def test_the_transport_holds_one_record_or_one_frame(
+async def test_the_transport_holds_one_write_or_one_frame(
     certificate: Certificate, payload_bytes: int
 ) -> None:
     """All else stays in the outbox. A client that reads again gets every event."""
     frame_bytes = payload_bytes + 200
     records = frame_bytes // RECORD_BYTES_MAX + 1
-    most_bytes = max(RECORD_BYTES_MAX, frame_bytes) + records * RECORD_OVERHEAD_BYTES
+    most_bytes = max(ENCRYPTED_WRITE_BYTES, frame_bytes) + records * RECORD_OVERHEAD_BYTES
     async with tls_gateway(certificate) as gateway:
         client = await upgraded(gateway, certificate.trusted(), receive_buffer=4096)
         await client.subscribe(EVENT, STATE)
         most = published = blocked = 0
         while blocked < 8:
-            # Together: what is owed at once is more than a record.
+            # Together: what is owed at once is more than one write.
             for _ in range(max(1, 32_000 // payload_bytes)):
                 gateway.publish(EVENT, "x" * payload_bytes)
                 published += 1

@@ -20,14 +20,16 @@ from picows.picows cimport WSTransport
 
 from picows import picows as _picows
 
+from wsgate.edge import sink as _sink
+
 log = logging.getLogger("wsgate.edge")
 
 READ_BUFFER_BYTES = 2048        # picows' least
 
-# aiofastnet allocates both for each connection. What clients send is small; what we send fills one
-# record at most, which then leaves in one system call. Memory that was never written to costs nothing.
+# aiofastnet allocates both for each connection. What clients send is small; what the sink gives at once
+# leaves in one system call.
 ENCRYPTED_IN_BYTES = 2048
-ENCRYPTED_OUT_BYTES = 16 * 1024 + 64
+ENCRYPTED_OUT_BYTES = _sink.ENCRYPTED_WRITE_BYTES + 64
 # The largest write is one frame. More than this lies there only if the client makes TLS itself answer
 # (key updates) and does not read.
 HELD_BYTES_MAX = 1024 * 1024
