@@ -22,6 +22,8 @@ from tests.support.feed import until
 from tests.support.gateway import LocalGateway, local_gateway
 from tests.support.loop import on_loop
 from tests.support.tls_client import TlsClient
+from wsgate.app import Gateway
+from wsgate.config import Settings
 from wsgate.edge import handshake
 from wsgate.edge import tls as tls_module
 from wsgate.edge.handshake import EncryptedTransport
@@ -77,6 +79,29 @@ def held() -> int:
     """Bytes in the transport of the only connection there is."""
     (transport,) = (one for one in gc.get_objects() if isinstance(one, EncryptedTransport))
     return int(transport.get_write_buffer_size())
+
+
+# What it starts with
+
+
+@on_loop
+async def test_it_does_not_start_with_a_key_that_does_not_fit(
+    certificate: Certificate, tmp_path: Path
+) -> None:
+    other = Certificate(tmp_path, "other")
+    settings = Settings(ws_port=0, ws_tls_cert=certificate.path, ws_tls_key=other.key_path)
+    with pytest.raises(OSError, match=r"WS_TLS_KEY: .* does not belong to"):
+        await Gateway(settings).start()
+
+
+@on_loop
+async def test_it_does_not_start_where_openssl_is_out_of_reach(
+    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handshake, "OPENSSL_DYN_LIBS", None)
+    files = {"ws_tls_cert": certificate.path, "ws_tls_key": certificate.key_path}
+    with pytest.raises(OSError, match=r"WS_TLS_CERT: .* shared library"):
+        await Gateway(Settings(ws_port=0, ws_admin_port=0, **files)).start()
 
 
 # Who is let in
