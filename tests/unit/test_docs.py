@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from wsgate.config import Settings
 from wsgate.protocol import SUBPROTOCOL
 from wsgate.rules import DEFAULT_RULES
 from wsgate.session import Session
+from wsgate.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

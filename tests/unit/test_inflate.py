@@ -20,7 +20,9 @@ BYTES_MAX = 65_536
 EMPTY_FINAL_BLOCK = b"\x03\x00"
 
 
-def deflated(message: bytes, level: int = 6, bits: int = 15, flush: int = zlib.Z_SYNC_FLUSH) -> bytes:
+def deflated(
+    message: bytes, level: int = 6, bits: int = 15, flush: int = zlib.Z_SYNC_FLUSH
+) -> bytes:
     stream = zlib.compressobj(level, zlib.DEFLATED, -bits)
     return (stream.compress(message) + stream.flush(flush)).removesuffix(b"\x00\x00\xff\xff")
 
@@ -37,14 +39,18 @@ def final(message: bytes) -> bytes:
         pytest.param(bytes.fromhex("f248cdc9c90700"), id="one block"),
         pytest.param(bytes.fromhex("000500faff48656c6c6f00"), id="no compression"),
         pytest.param(bytes.fromhex("f348cdc9c9070000"), id="final block"),
-        pytest.param(bytes.fromhex("f248050000 00ffffcac9c90700".replace(" ", "")), id="two blocks"),
+        pytest.param(
+            bytes.fromhex("f248050000 00ffffcac9c90700".replace(" ", "")), id="two blocks"
+        ),
     ],
 )
 def test_the_examples_of_rfc_7692(payload: bytes) -> None:
     assert inflated(payload, 5) == b"Hello"
 
 
-@pytest.mark.parametrize("size", [0, 1, 1000, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 65_536])
+@pytest.mark.parametrize(
+    "size", [0, 1, 1000, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 65_536]
+)
 @pytest.mark.parametrize("bits", [9, 12, 15])
 @pytest.mark.parametrize("level", [0, 1, 9])
 @pytest.mark.parametrize("kind", ["text", "noise"])

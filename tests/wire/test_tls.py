@@ -23,11 +23,11 @@ from tests.support.gateway import LocalGateway, local_gateway
 from tests.support.loop import on_loop
 from tests.support.tls_client import TlsClient
 from wsgate.app import Gateway
-from wsgate.config import Settings
 from wsgate.edge import handshake
 from wsgate.edge import tls as tls_module
 from wsgate.edge.handshake import EncryptedTransport
 from wsgate.edge.sink import ENCRYPTED_WRITE_BYTES
+from wsgate.settings import Settings
 
 EVENT = "token.abc.comment"
 STATE = "token.abc.update"
