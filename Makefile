@@ -22,10 +22,10 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench debug wheel clean
+.PHONY: help demo test lint format bench debug autobahn wheel clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/built ## Run gateway, NATS, a made-up market and a live page; ARGS='--rate 100'
 	@$(BIN)/wsgate demo $(ARGS)
@@ -54,6 +54,9 @@ debug: $(VENV)/built $(DEBUG_LIB)/built ## Run the core's tests on a build with 
 	PYTHONPATH=$(DEBUG_LIB) $(BIN)/python -P -c \
 	  'import wsgate.core.counters as c; assert "$(DEBUG_LIB)" in c.__file__, c.__file__'
 	PYTHONPATH=$(DEBUG_LIB) $(BIN)/python -P -X dev -m pytest $(or $(ARGS),tests/core)
+
+autobahn: $(VENV)/built ## Run the Autobahn suite into docs/conformance.md; needs CPython 2.7; ARGS='6.*' for some
+	$(BIN)/python -m tests.autobahn $(ARGS)
 
 wheel: dist/built ## Build a wheel into dist/
 
