@@ -5,7 +5,8 @@ Never: answers by itself, or lets picows send: replies, pongs and CLOSE go throu
 picows' parser meets an error it would write CLOSE at once, between or after ours, and tell nobody for
 10 ms: so it is made to believe that there is no connection to write to, and ``handshake.Protocol``
 looks after every read whether it tried.
-Invariant: after ``failed`` or ``close_received`` no message is handed to the handler any more.
+Invariant: after ``failed`` or ``close_received`` no message is handed to the handler any more, and
+neither comes twice: each gives the closing handshake its time, which nobody may have again and again.
 Cost: a read is a few calls; a PONG touches no Python code.
 """
 
@@ -85,10 +86,12 @@ cdef class Connection(WSListener):
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
         self.heard = True
-        if self.ended and frame.msg_type != WSMsgType.CLOSE:
-            return
         try:
-            self._take(frame)
+            if not self.ended:
+                self._take(frame)
+            elif frame.msg_type == WSMsgType.CLOSE and not self.close_was_received:
+                # Well-formed or not, it ends what there was to wait for.
+                self.handler.close_received(self, CLOSE_NO_STATUS)
         except Exception:
             log.exception("a frame could not be handled")
             self._fail(1011, "internal error")
