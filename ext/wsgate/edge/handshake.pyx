@@ -17,6 +17,7 @@ from picows import picows as _picows
 log = logging.getLogger("wsgate.edge")
 
 READ_BUFFER_BYTES = 2048        # picows' least
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 cdef object _WSProtocol = _picows.WSProtocol
 
@@ -149,7 +150,13 @@ class Protocol(_picows.WSProtocol):
         (<Handshakes>self.handshakes).begin(self)
 
     def buffer_updated(self, nbytes):
-        _WSProtocol.buffer_updated(self, nbytes)
+        try:
+            _WSProtocol.buffer_updated(self, nbytes)
+        except UnicodeEncodeError:      # of picows, which quotes what was wrong: it was not UTF-8
+            transport = self.transport.underlying_transport
+            transport.write(BAD_REQUEST)
+            transport.close()
+            return
         listener = self.listener
         if listener is None:
             return
