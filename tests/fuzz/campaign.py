@@ -63,6 +63,10 @@ def _found(target: Target) -> Path:
     return OUT / "findings" / target.name
 
 
+class EngineDied(Exception):
+    """The engine itself failed; the message has what it said."""
+
+
 class _Run:
     """One process. It ends at its deadline, with a finding, or is ended soon after."""
 
@@ -76,11 +80,14 @@ class _Run:
     def wait(self) -> list[Path]:
         left_s = max(1.0, self._deadline_s - time.monotonic())
         with subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz", "--engine", self._target.name]
-            + [str(self._deadline_s), *self._options()],
+            [
+                *(sys.executable, "-m", "tests.fuzz", "--engine"),
+                *(self._target.name, str(self._deadline_s)),
+                *self._options(),
+            ],
             env=_environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
         ) as process:
@@ -96,10 +103,11 @@ class _Run:
         return self._findings(process.returncode)
 
     def _options(self) -> list[str]:
-        words = _found(self._target).parent / f"{self._target.name}.dict"
+        # libFuzzer refuses a dictionary without words.
+        words = OUT / f"{self._target.name}.dict"
         words.write_text("".join(f'"{_escaped(word)}"\n' for word in self._target.words))
         return [
-            f"-dict={words}",
+            *([f"-dict={words}"] if self._target.words else []),
             f"-max_len={INPUT_BYTES_MAX}",
             f"-timeout={INPUT_TIMEOUT_S}",
             f"-rss_limit_mb={MEMORY_MIB_MAX}",
@@ -110,9 +118,9 @@ class _Run:
         ]
 
     def _follow(self, process: subprocess.Popen[str]) -> None:
-        assert process.stderr is not None
+        assert process.stdout is not None
         told_s = time.monotonic()
-        for line in process.stderr:
+        for line in process.stdout:
             self._lines.append(line)
             del self._lines[:-REPORT_LINES_MAX]
             if found := _INPUTS.match(line):
@@ -141,9 +149,7 @@ class _Run:
         """The new ones, with their reports; one of its own if the process died without."""
         new = sorted(set(_found(self._target).iterdir()) - self._known)
         if not new and returncode != 0:
-            # Not an input's fault, as far as anybody knows; the report says what was said last.
-            new = [_found(self._target) / f"died-{int(time.time())}"]
-            new[0].write_bytes(b"")
+            raise EngineDied(f"exit status {returncode}\n" + "".join(self._lines[-30:]))
         for finding in new:
             how = f"make fuzz REPRO={finding}"
             report = finding.with_name(finding.name + ".txt")

@@ -1,6 +1,6 @@
-"""One target under atheris: libFuzzer, guided by the coverage of Python and of compiled code.
+"""One target under atheris: libFuzzer, guided by what Python and compiled code are reached.
 
-atheris instruments what is imported of ``wsgate``; the compiled modules of the sanitized build count
+atheris instruments what is imported of ``wsgate``; the sanitized build's compiled modules count
 for themselves (``coverage.c``), and libFuzzer is shown where.
 """
 
@@ -36,9 +36,7 @@ def run(name: str, deadline_s: float, options: list[str]) -> None:
     gc.freeze()  # looking for leaks, it then looks at what an input made and at nothing else
     left_s = max(1, round(deadline_s - time.monotonic()))
     options = [f"-max_total_time={left_s}", *options]
-    atheris.Setup(
-        [sys.argv[0], *options], _counted(target.check), internal_libfuzzer=True
-    )
+    atheris.Setup([sys.argv[0], *options], _counted(target.check), internal_libfuzzer=True)
     _show_compiled_coverage()
     atheris.Fuzz()
 

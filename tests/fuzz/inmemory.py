@@ -65,6 +65,7 @@ class WatchedHub(Hub):
 
     def close_received(self, connection: Connection, code: int) -> None:
         assert connection not in self._lost, "an end after the socket was closed"
+        assert not connection.close_was_received, "a second CLOSE"
         self._ended.add(connection)
         super().close_received(connection, code)
 
@@ -98,7 +99,7 @@ class Gateway:
         self.hub = WatchedHub(sink, DEFAULT_RULES, limits)
         self.core = self.hub.core
         self.handshakes = Handshakes(limits.handshake_timeout_s)
-        self.upgrade = Upgrade(self.hub, sink, limits, lambda: [])
+        self.upgrade = Upgrade(self.hub, sink, limits, list)
         self._make_protocol = protocol_factory(
             self.upgrade, self.handshakes, message_bytes_max=COMMAND_BYTES_MAX
         )
@@ -125,7 +126,7 @@ class Gateway:
             self.core.check()
             assert not len(self.handshakes), "a handshake without an end"
             # Whoever does not read is spared, for TCP to find out about: so all read.
-            while any([client.read() for client in self.clients]):
+            while sum(client.read() for client in self.clients):
                 await asyncio.sleep(0.001)
             await asyncio.sleep(EVERYTHING_OVER_S)
             self.core.check()

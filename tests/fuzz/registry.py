@@ -26,7 +26,7 @@ class Target:
 
     @property
     def corpus(self) -> Path:
-        return HERE / "corpus" / self.name
+        return corpus(self.name)
 
     def check(self, data: bytes) -> None:
         """Fuzz with one input, and see that the core has freed all that it made for it."""
@@ -40,6 +40,10 @@ class Target:
 
 def names() -> list[str]:
     return sorted(path.stem for path in (HERE / "targets").glob("*.py"))
+
+
+def corpus(name: str) -> Path:
+    return HERE / "corpus" / name
 
 
 def load(name: str) -> Target:

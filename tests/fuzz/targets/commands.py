@@ -1,4 +1,4 @@
-"""Messages of one client, a line each: whatever they say, each is answered in one way or another."""
+"""Messages of one client, a line each: whatever they say, each has one answer."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from wsgate.rules import DEFAULT_RULES
 
 WORDS = [
     b'{"type":"subscribe","channels":[', b'{"type":"unsubscribe","channels":[', b'{"type":"ping"',
-    b'{"type":"auth","token":"', b'{"type":"pause"}', b'{"type":"resume"}', b'"id":', b'"max_rate":',
-    b'"recover":{', b'"epoch":', b'"seq":', b'"token.a.update"', b'"token.*.update"', b'"global.>"',
+    b'{"type":"auth","token":"', b'{"type":"pause"}', b'{"type":"resume"}', b'"id":',
+    b'"max_rate":',
+    b'"recover":{',
+    b'"epoch":', b'"seq":', b'"token.a.update"', b'"token.*.update"', b'"global.>"',
     b'"token.>"', b'"*"', b'">"', b'"a..b"', b"null", b"true", b"1e308", b"9007199254740993",
     b"\\ud800", b"\\u0000", b"[[[[[[[[", b"\n",
 ]  # fmt: skip

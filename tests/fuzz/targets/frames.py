@@ -16,7 +16,8 @@ WORDS = [
     b"\x81\x80\0\0\0\0", b"\x01\x80\0\0\0\0", b"\x80\x80\0\0\0\0", b"\x88\x82\0\0\0\0\x03\xe8",
     b"\x89\x80\0\0\0\0", b"\x8a\x80\0\0\0\0", b"\x82\x80\0\0\0\0", b"\x81\xfe", b"\x81\xff",
     b"\xc1", b"\xff\xff\xff\xff\xff\xff\xff\xff", b"\0\0\0\0\0\x01\0\0",
-    b'{"type":"subscribe","channels":[', b'{"type":"ping"}', b'"token.*.update"', b'"token.a.comment"',
+    b'{"type":"subscribe","channels":[', b'{"type":"ping"}', b'"token.*.update"',
+    b'"token.a.comment"',
 ]  # fmt: skip
 
 

@@ -19,7 +19,8 @@ from wsgate.protocol import is_channel
 from wsgate.rules import DEFAULT_RULES
 
 WORDS = [
-    b"token.a.update ", b"token.b.update ", b"token.a.comment ", b"global.trending ", b"global.x.y ",
+    b"token.a.update ", b"token.b.update ", b"token.a.comment ", b"global.trending ",
+    b"global.x.y ",
     b"token.a.update.x ", b"token..update ", b"token.*.update ", b"global.> ", b"\n", b" ", b"{}",
     b'{"price":1.25}', b"[]", b'""', b"null", b"-0", b"1e400", b"NaN", b"\xff", b"\xef\xbb\xbf",
     b"\\u0000", b"\\ud800", b"[[[[[[[[", b"\r", b"\t", b"\0",

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 from wsgate.config import MASK, Settings, problems
 
 WORDS = [name.upper().encode() + b"=" for name in Settings.model_fields] + [
-    b"\n", b"nats://", b"tls://", b"127.0.0.1:4222", b"user:secret@", b"[::1]", b",", b"65535", b"0",
+    b"\n", b"nats://", b"tls://", b"127.0.0.1:4222", b"user:secret@", b"[::1]", b",",
+    b"65535", b"0",
     b'[{"subject":"a.*","type":"b","kind":"state"}]', b"a.*,b.>", b"debug", b"json", b"none", b"%",
 ]  # fmt: skip
 SECRETS = ("nats_password", "nats_token")

@@ -9,12 +9,14 @@ from tests.fuzz.tape import Tape, pieces
 from tests.fuzz.timeless import run
 
 WORDS = [
-    b"GET /", b"GET /healthz HTTP/1.1\r\n", b"GET /readyz HTTP/1.1\r\n", b" HTTP/1.1\r\n", b"\r\n\r\n",
+    b"GET /", b"GET /healthz HTTP/1.1\r\n", b"GET /readyz HTTP/1.1\r\n", b" HTTP/1.1\r\n",
+    b"\r\n\r\n",
     b"\r\nHost: a", b"\r\nUpgrade: websocket", b"\r\nConnection: Upgrade",
     b"\r\nConnection: keep-alive, Upgrade", b"\r\nSec-WebSocket-Version: 13",
     b"\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==", b"\r\nSec-WebSocket-Protocol: wsgate.v1",
     b"wsgate.auth.", b"\r\nSec-WebSocket-Extensions: permessage-deflate", b"\r\nContent-Length: 1",
-    b"\r\nTransfer-Encoding: chunked", b"?auth=", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01",
+    b"\r\nTransfer-Encoding: chunked", b"?auth=", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"\x16\x03\x01",
     b"\x81\x80\0\0\0\0",
 ]  # fmt: skip
 
