@@ -35,13 +35,12 @@ LIMITS = Limits(
     events_count_max=8,
     subscriptions_max=12,
     fragments_max=4,
-    handshake_timeout_s=0.5,
-    ping_interval_s=1.0,
-    close_timeout_s=0.5,
-    shutdown_timeout_s=1.0,
+    handshake_timeout_s=0.2,
+    ping_interval_s=0.25,
+    close_timeout_s=0.2,
 )
 # Longer than any time limit takes to strike.
-EVERYTHING_OVER_S = 4.0
+EVERYTHING_OVER_S = 1.5
 # A command, its header, and what picows keeps free; doubled, as it grows.
 READ_BUFFER_BYTES_MAX = 4 * COMMAND_BYTES_MAX
 

@@ -48,7 +48,7 @@ async def _step(gateway: Gateway, tape: Tape) -> None:
         payload = json.dumps("x" * tape.number(2000)).encode()
         gateway.hub.publish(tape.one_of(CHANNELS), payload)
     elif step < 200:
-        await asyncio.sleep(tape.one_of([0, 0, 0.001, 0.1, 1.0]))
+        await asyncio.sleep(tape.one_of([0, 0, 0.001, 0.1, 0.3]))
         _check_bounds(gateway)
     elif step < 224:
         tape.one_of(clients).read()
