@@ -69,7 +69,7 @@ debug: $(VENV)/built $(DEBUG_LIB)/built ## Run the core's tests on a build with 
 	PYTHONPATH=$(DEBUG_LIB) $(BIN)/python -P -X dev -m pytest $(or $(ARGS),tests/core)
 
 asan: $(VENV)/built $(ASAN_LIB)/built ## Run the core's tests and all that fuzzing found under sanitizers
-	$(SANITIZED) -m pytest -p no:cacheprovider $(or $(ARGS),tests/core tests/wire tests/fuzz)
+	$(SANITIZED) -m pytest -p no:cacheprovider $(or $(ARGS),tests/core tests/fuzz)
 
 fuzz: $(VENV)/fuzz-installed $(ASAN_LIB)/built ## Look for bugs; SECONDS=600 TARGET=frames, REPRO=file for a finding
 	$(SANITIZED) -m tests.fuzz $(if $(REPRO),--repro $(REPRO),\

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import sys
 from pathlib import Path
 
 from tests.fuzz import registry
+
+HANGS_S = 30  # then a repeated input is taken to hang
 
 
 def main() -> int:
@@ -42,6 +45,7 @@ def _repeat(path: Path) -> int:
     if name not in registry.names():
         print(f"{path} is not in a folder named after a target: {', '.join(registry.names())}")
         return 2
+    faulthandler.dump_traceback_later(HANGS_S, exit=True)
     registry.load(name).check(path.read_bytes())
     print(f"{path}: nothing wrong with it")
     return 0

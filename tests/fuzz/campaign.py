@@ -28,6 +28,7 @@ PROGRESS_INTERVAL_S = 5.0
 REPORT_LINES_MAX = 200
 
 _STATE = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+) corp: (\d+)/")
+_WRITTEN = re.compile(r"Test unit written to (\S+)")
 _INPUTS = re.compile(r"inputs: (\d+)")
 
 
@@ -48,9 +49,12 @@ def _fuzz(target: Target, seconds: float) -> list[Path]:
     for folder in (_learnt(target), _found(target)):
         folder.mkdir(parents=True, exist_ok=True)
     while len(findings) < FINDINGS_MOST:
-        new = _Run(target, deadline_s).wait()
-        findings += new
-        if not new or time.monotonic() >= deadline_s:
+        finding = _Run(target, deadline_s).wait()
+        # What comes again at once would come again and again.
+        if finding is None or finding in findings:
+            break
+        findings.append(finding)
+        if time.monotonic() >= deadline_s:
             break
     return findings
 
@@ -75,9 +79,9 @@ class _Run:
         self._deadline_s = deadline_s
         self._lines: list[str] = []
         self._inputs = self._coverage = self._coverage_at_first = self._corpus = 0
-        self._known = set(_found(target).iterdir())
+        self._finding: Path | None = None
 
-    def wait(self) -> list[Path]:
+    def wait(self) -> Path | None:
         left_s = max(1.0, self._deadline_s - time.monotonic())
         with subprocess.Popen(
             [
@@ -100,7 +104,12 @@ class _Run:
                 if process.poll() is None:
                     process.kill()
         self._tell()
-        return self._findings(process.returncode)
+        if self._finding is not None:
+            self._report(self._finding, process.returncode)
+        elif process.returncode != 0:
+            said = "".join(self._lines[-30:])
+            raise EngineDied(f"exit status {process.returncode}; it said last:\n{said}")
+        return self._finding
 
     def _options(self) -> list[str]:
         # libFuzzer refuses a dictionary without words.
@@ -132,6 +141,8 @@ class _Run:
                     int(found[4]),
                 )
                 self._coverage_at_first = self._coverage_at_first or self._coverage
+            elif found := _WRITTEN.search(line):
+                self._finding = Path(found[1])
             if time.monotonic() - told_s >= PROGRESS_INTERVAL_S:
                 told_s = time.monotonic()
                 self._tell()
@@ -145,19 +156,12 @@ class _Run:
             flush=True,
         )
 
-    def _findings(self, returncode: int) -> list[Path]:
-        """The new ones, with their reports; one of its own if the process died without."""
-        new = sorted(set(_found(self._target).iterdir()) - self._known)
-        if not new and returncode != 0:
-            raise EngineDied(f"exit status {returncode}\n" + "".join(self._lines[-30:]))
-        for finding in new:
-            how = f"make fuzz REPRO={finding}"
-            report = finding.with_name(finding.name + ".txt")
-            report.write_text(
-                f"See it again: {how}\nExit status: {returncode}\n\n" + "".join(self._lines)
-            )
-            print(f"FOUND {finding} ({report.name} says what)\n  {how}", flush=True)
-        return new
+    def _report(self, finding: Path, returncode: int) -> None:
+        how = f"make fuzz REPRO={finding}"
+        report = finding.with_name(finding.name + ".txt")
+        said = "".join(self._lines)
+        report.write_text(f"See it again: {how}\nExit status: {returncode}\n\n{said}")
+        print(f"FOUND {finding} ({report.name} says what)\n  {how}", flush=True)
 
 
 def _environment() -> dict[str, str]:

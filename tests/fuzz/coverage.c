@@ -16,7 +16,7 @@ __attribute__((visibility("hidden"), no_sanitize("address", "undefined"), no_san
 void __sanitizer_cov_trace_pc(void)
 {
     uintptr_t here = (uintptr_t)__builtin_return_address(0);
-    /* Calls are further apart than 4 bytes, and a module is less than 64 KB of code between two that share one long. */
+    /* No two calls are within 4 bytes. In a large module some share a counter, which costs little. */
     uint8_t *counter = &counters[((here - (uintptr_t)counters) >> 2) % COUNTERS];
     *counter += *counter != UINT8_MAX;
 }

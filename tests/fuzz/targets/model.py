@@ -1,4 +1,7 @@
-"""The core against the model that its tests have: an input is what hypothesis would choose."""
+"""The core against the model that its tests have: an input is what hypothesis would choose.
+
+Another version of hypothesis may read the same bytes as other choices.
+"""
 
 from __future__ import annotations
 
