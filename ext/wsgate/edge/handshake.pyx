@@ -27,6 +27,7 @@ from wsgate.edge import sink as _sink
 log = logging.getLogger("wsgate.edge")
 
 READ_BUFFER_BYTES = 2048        # picows' least
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 # aiofastnet allocates both for each connection. What clients send is small; what the sink gives at once
 # leaves in one system call.
@@ -171,7 +172,13 @@ class Protocol(_picows.WSProtocol):
         (<Handshakes>self.handshakes).begin(self, transport)
 
     def buffer_updated(self, nbytes):
-        _WSProtocol.buffer_updated(self, nbytes)
+        try:
+            _WSProtocol.buffer_updated(self, nbytes)
+        except UnicodeEncodeError:      # of picows, which quotes what was wrong: it was not UTF-8
+            transport = self.transport.underlying_transport
+            transport.write(BAD_REQUEST)
+            transport.close()
+            return
         listener = self.listener
         if listener is None:
             return
