@@ -17,7 +17,6 @@ from wsgate.auth.keys import KeySource
 from wsgate.auth.origins import origin
 from wsgate.auth.permissions import EVERYTHING, NOTHING
 from wsgate.auth.verifier import TokenOptions
-from wsgate.config import Settings
 from wsgate.edge.acceptor import LISTEN_BACKLOG, Acceptor, bound_accepted
 from wsgate.edge.handshake import Handshakes, protocol_factory
 from wsgate.edge.sink import SocketSink
@@ -26,6 +25,7 @@ from wsgate.hub import Hub
 from wsgate.metrics import registry
 from wsgate.origins import Origins
 from wsgate.protocol import COMMAND_BYTES_MAX
+from wsgate.settings import Settings
 from wsgate.sources import Feed, Source
 from wsgate.sources.nats import NatsSource
 from wsgate.upgrade import Upgrade

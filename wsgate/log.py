@@ -16,7 +16,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from wsgate.config import LogFormat, LogLevel
+from wsgate.settings import LogFormat, LogLevel
 
 FIRST_KEYS: Final = ("timestamp", "level", "event")
 

@@ -18,10 +18,10 @@ from tests.support.client import ACCEPT, Client, request
 from tests.support.feed import until
 from tests.support.tls_client import TlsClient
 from wsgate.app import Gateway
-from wsgate.config import Settings
 from wsgate.core.fanout import Fanout
 from wsgate.hub import Connection, Hub
 from wsgate.limits import Limits
+from wsgate.settings import Settings
 from wsgate.sources import Feed
 from wsgate.sources.local import LocalSource
 

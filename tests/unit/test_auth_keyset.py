@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import warnings
 from typing import Any
 
+import jwt
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, rsa
@@ -78,7 +79,7 @@ def test_several_with_words_between() -> None:
 def test_a_certificate() -> None:
     key = private_key("ES256")
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issuer")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -86,7 +87,7 @@ def test_a_certificate() -> None:
         .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .sign(key, SHA256())
     )
     assert algorithms(from_pem(certificate.public_bytes(Encoding.PEM).decode())) == ["ES256"]
@@ -183,8 +184,6 @@ def test_keys_that_are_none_for_us_are_skipped_and_counted(entry: Any) -> None:
 
 
 def test_a_private_key_that_was_published_is_skipped() -> None:
-    import jwt
-
     for algorithm in PUBLIC:
         private = jwt.get_algorithm_by_name(algorithm).to_jwk(private_key(algorithm), as_dict=True)
         private.pop("key_ops", None)
@@ -194,8 +193,6 @@ def test_a_private_key_that_was_published_is_skipped() -> None:
 
 
 def test_a_small_rsa_key_is_skipped() -> None:
-    import jwt
-
     weak = jwt.get_algorithm_by_name("RS256").to_jwk(weak_rsa().public_key(), as_dict=True)
     del weak["key_ops"]
     assert from_jwks(jwks(weak, jwk("RS256")), secrets_allowed=False).skipped == 1

@@ -196,7 +196,7 @@ def test_a_token_can_be_written_in_one_way_only() -> None:
         good + "\n",
         " " + good,
         f"{header}=.{payload}.{signature}",
-        f"{header}.{payload}.{signature[:-1]}",
+        f"{header}.{payload}.{signature[:-2]}",
         f"{header}.{payload}.{signature[:5]} {signature[5:]}",
         f"{header}.{payload}.+{signature[1:]}",
         f"{header}.{payload}./{signature[1:]}",

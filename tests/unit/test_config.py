@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from wsgate import config
-from wsgate.config import ConfigError, Settings
+from wsgate.config import ConfigError
 from wsgate.limits import Limits
 from wsgate.rules import DEFAULT_RULES, Kind, Rule, Rules
+from wsgate.settings import Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 FIELDS = Settings.model_fields

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from wsgate.config import Settings
 from wsgate.protocol import SUBPROTOCOL
 from wsgate.rules import DEFAULT_RULES
 from wsgate.session import Session
+from wsgate.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -78,7 +78,7 @@ def test_every_library_has_its_reason() -> None:
     for group in project["dependency-groups"].values():
         needed += group
     for one in needed:
-        name = re.split(r"[<>=!]", one)[0]
+        name = re.split(r"[<>=!\[]", one)[0]
         assert re.search(rf"\b{re.escape(name)}\b", page), name
 
 

@@ -22,13 +22,16 @@ from tests.support.feed import until
 from tests.support.gateway import LocalGateway, local_gateway
 from tests.support.loop import on_loop
 from tests.support.tls_client import TlsClient
+from wsgate.app import Gateway
 from wsgate.edge import handshake
 from wsgate.edge import tls as tls_module
 from wsgate.edge.handshake import EncryptedTransport
+from wsgate.edge.sink import ENCRYPTED_WRITE_BYTES
+from wsgate.settings import Settings
 
 EVENT = "token.abc.comment"
 STATE = "token.abc.update"
-RECORD_BYTES_MAX = 16384
+RECORD_BYTES_MAX = 16384  # RFC 8446 5.1
 RECORD_OVERHEAD_BYTES = 22  # TLS 1.3: header, content type, tag
 
 
@@ -76,6 +79,29 @@ def held() -> int:
     """Bytes in the transport of the only connection there is."""
     (transport,) = (one for one in gc.get_objects() if isinstance(one, EncryptedTransport))
     return int(transport.get_write_buffer_size())
+
+
+# What it starts with
+
+
+@on_loop
+async def test_it_does_not_start_with_a_key_that_does_not_fit(
+    certificate: Certificate, tmp_path: Path
+) -> None:
+    other = Certificate(tmp_path, "other")
+    settings = Settings(ws_port=0, ws_tls_cert=certificate.path, ws_tls_key=other.key_path)
+    with pytest.raises(OSError, match=r"WS_TLS_KEY: .* does not belong to"):
+        await Gateway(settings).start()
+
+
+@on_loop
+async def test_it_does_not_start_where_openssl_is_out_of_reach(
+    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handshake, "OPENSSL_DYN_LIBS", None)
+    files = {"ws_tls_cert": certificate.path, "ws_tls_key": certificate.key_path}
+    with pytest.raises(OSError, match=r"WS_TLS_CERT: .* shared library"):
+        await Gateway(Settings(ws_port=0, ws_admin_port=0, **files)).start()
 
 
 # Who is let in
@@ -288,19 +314,19 @@ async def test_who_comes_back_resumes(certificate: Certificate, version: ssl.TLS
 
 @pytest.mark.parametrize("payload_bytes", [100, 1000, 16_000, 100_000])
 @on_loop
-async def test_the_transport_holds_one_record_or_one_frame(
+async def test_the_transport_holds_one_write_or_one_frame(
     certificate: Certificate, payload_bytes: int
 ) -> None:
     """All else stays in the outbox. A client that reads again gets every event."""
     frame_bytes = payload_bytes + 200
     records = frame_bytes // RECORD_BYTES_MAX + 1
-    most_bytes = max(RECORD_BYTES_MAX, frame_bytes) + records * RECORD_OVERHEAD_BYTES
+    most_bytes = max(ENCRYPTED_WRITE_BYTES, frame_bytes) + records * RECORD_OVERHEAD_BYTES
     async with tls_gateway(certificate) as gateway:
         client = await upgraded(gateway, certificate.trusted(), receive_buffer=4096)
         await client.subscribe(EVENT, STATE)
         most = published = blocked = 0
         while blocked < 8:
-            # Together: what is owed at once is more than a record.
+            # Together: what is owed at once is more than one write.
             for _ in range(max(1, 32_000 // payload_bytes)):
                 gateway.publish(EVENT, "x" * payload_bytes)
                 published += 1

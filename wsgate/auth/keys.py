@@ -35,6 +35,7 @@ class KeySource:
     ) -> None:
         self._origin = origin
         self._limits = limits or KeyLimits()
+        self._interval_s = origin.interval_s(self._limits)
         self._random = random or Random()
         self._log = (log or structlog.get_logger()).bind(origin=origin.name)
         self._throttle = Throttle(self._limits.log_interval_s)
@@ -66,7 +67,7 @@ class KeySource:
     @property
     def renewable(self) -> bool:
         """Whether a key that is not known now may be known later."""
-        return self._origin.interval_s is not None
+        return self._interval_s is not None
 
     async def start(self) -> None:
         """Begin. A URL is fetched in the background; anything else is there on return.
@@ -76,7 +77,7 @@ class KeySource:
         if self._task is not None:
             return
         if not self._origin.remote:
-            self._loaded(await self._origin.load())
+            self._loaded(await self._origin.load(self._limits))
         if self.renewable:
             if self.ready:
                 self._due_s = self._after_success()
@@ -177,7 +178,7 @@ class KeySource:
         # Set before the wait, so that who asks meanwhile can ask for the one after.
         self._due_s = float("inf")
         try:
-            key_set = await self._origin.load()
+            key_set = await self._origin.load(self._limits)
         except Exception as error:
             self._failed(error)
             next_s = self._after_failure()
@@ -188,10 +189,10 @@ class KeySource:
         return self._failures_in_a_row == 0
 
     def _after_success(self) -> float:
-        assert self._origin.interval_s is not None
+        assert self._interval_s is not None
         now_s = asyncio.get_running_loop().time()
         # Gateways that started together do not ask together for ever.
-        return now_s + self._origin.interval_s * self._random.uniform(0.9, 1.1)
+        return now_s + self._interval_s * self._random.uniform(0.9, 1.1)
 
     def _after_failure(self) -> float:
         """Full jitter: anywhere up to a ceiling that doubles with each failure up to a cap."""

@@ -143,11 +143,20 @@ def from_secret(secret: str | bytes) -> KeySet:
             " from a random source: openssl rand -base64 48"
         )
     try:
+        if _is_json_object(material):  # not every PyJWT looks
+            raise KeysUnusable
         return KeySet([Key("HS256", material)])
     except KeysUnusable:
         raise KeysUnusable(
             "the secret is a public key, a certificate or a JWK; give it as such"
         ) from None
+
+
+def _is_json_object(text: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def from_pem(text: str) -> KeySet:

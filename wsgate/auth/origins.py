@@ -28,8 +28,7 @@ class Origin(Protocol):
         """Tells it from others in the log; no secret is in it."""
         ...
 
-    @property
-    def interval_s(self) -> float | None:
+    def interval_s(self, limits: KeyLimits) -> float | None:
         """How long to wait before loading again; None if it never changes."""
         ...
 
@@ -38,7 +37,7 @@ class Origin(Protocol):
         """Whether it may well be there later if it is not now: a start does not wait for it."""
         ...
 
-    async def load(self) -> KeySet | None:
+    async def load(self, limits: KeyLimits) -> KeySet | None:
         """The keys; None if they are what they were the last time. Raises KeysUnusable."""
         ...
 
@@ -53,15 +52,14 @@ class Given:
     def name(self) -> str:
         return "settings"
 
-    @property
-    def interval_s(self) -> float | None:
+    def interval_s(self, limits: KeyLimits) -> float | None:
         return None
 
     @property
     def remote(self) -> bool:
         return False
 
-    async def load(self) -> KeySet | None:
+    async def load(self, limits: KeyLimits) -> KeySet | None:
         return self._key_set
 
 
@@ -72,10 +70,9 @@ class Files:
     orchestrators do with secrets, is a change.
     """
 
-    def __init__(self, paths: Sequence[str | Path], limits: KeyLimits | None = None) -> None:
+    def __init__(self, paths: Sequence[str | Path]) -> None:
         """Raise KeysUnusable if that is no choice of files."""
         self._paths = tuple(Path(path) for path in paths)
-        self._limits = limits or KeyLimits()
         self._seen: tuple[tuple[int, ...], ...] | None = None
         if not self._paths:
             raise KeysUnusable("no file is named")
@@ -84,41 +81,40 @@ class Files:
     def name(self) -> str:
         return ", ".join(map(str, self._paths))
 
-    @property
-    def interval_s(self) -> float | None:
-        return self._limits.file_check_interval_s
+    def interval_s(self, limits: KeyLimits) -> float | None:
+        return limits.file_check_interval_s
 
     @property
     def remote(self) -> bool:
         return False
 
-    async def load(self) -> KeySet | None:
+    async def load(self, limits: KeyLimits) -> KeySet | None:
         # A few small local files, looked at every few seconds: not worth a thread.
         seen = tuple(_state(path) for path in self._paths)
         if seen == self._seen:
             return None
-        sets = [self._read(path) for path in self._paths]
+        sets = [_read(path, limits.document_bytes_max) for path in self._paths]
         key_set = KeySet(
             [key for one in sets for key in one.keys], sum(one.skipped for one in sets)
         )
         self._seen = seen
         return key_set
 
-    def _read(self, path: Path) -> KeySet:
-        bytes_max = self._limits.document_bytes_max
-        try:
-            with path.open("rb") as file:
-                document = file.read(bytes_max + 1)
-        except OSError as error:
-            raise KeysUnusable(f"cannot read {path}: {error.strerror}") from None
-        if len(document) > bytes_max:
-            raise KeysUnusable(f"{path} has more than {bytes_max} bytes")
-        try:
-            if document.lstrip()[:1] == b"{":
-                return from_jwks(document, secrets_allowed=True)
-            return from_pem(document.decode("ascii", "replace"))
-        except KeysUnusable as error:
-            raise KeysUnusable(f"{path}: {error}") from None
+
+def _read(path: Path, bytes_max: int) -> KeySet:
+    try:
+        with path.open("rb") as file:
+            document = file.read(bytes_max + 1)
+    except OSError as error:
+        raise KeysUnusable(f"cannot read {path}: {error.strerror}") from None
+    if len(document) > bytes_max:
+        raise KeysUnusable(f"{path} has more than {bytes_max} bytes")
+    try:
+        if document.lstrip()[:1] == b"{":
+            return from_jwks(document, secrets_allowed=True)
+        return from_pem(document.decode("ascii", "replace"))
+    except KeysUnusable as error:
+        raise KeysUnusable(f"{path}: {error}") from None
 
 
 def origin(secret: str | None, names: Sequence[str]) -> Origin:
@@ -146,7 +142,7 @@ def _state(path: Path) -> tuple[int, ...]:
 class JwksUrl:
     """A JWK Set behind http or https, as issuers publish it (RFC 7517 §5)."""
 
-    def __init__(self, url: str, limits: KeyLimits | None = None) -> None:
+    def __init__(self, url: str) -> None:
         """Raise KeysUnusable for what is no such URL, without repeating it."""
         try:
             parts = urlsplit(url.strip())
@@ -157,37 +153,35 @@ class JwksUrl:
             raise KeysUnusable(f"it is no URL of a JWKS; must be like {_URL_FORM}") from None
         self._url = url.strip()
         self._name = _without_secrets(parts)
-        self._limits = limits or KeyLimits()
         self._seen: bytes | None = None
 
     @property
     def name(self) -> str:
         return self._name
 
-    @property
-    def interval_s(self) -> float | None:
-        return self._limits.refresh_interval_s
+    def interval_s(self, limits: KeyLimits) -> float | None:
+        return limits.refresh_interval_s
 
     @property
     def remote(self) -> bool:
         return True
 
-    async def load(self) -> KeySet | None:
-        document = await self._fetch()
+    async def load(self, limits: KeyLimits) -> KeySet | None:
+        document = await self._fetch(limits)
         if document == self._seen:
             return None
         key_set = from_jwks(document, secrets_allowed=False)
         self._seen = document
         return key_set
 
-    async def _fetch(self) -> bytes:
-        bytes_max = self._limits.document_bytes_max
+    async def _fetch(self, limits: KeyLimits) -> bytes:
+        bytes_max = limits.document_bytes_max
         # A session for each fetch: between two of them lie minutes, and in those the name may come
         # to mean another host. Nothing compressed, so that the bound is one on what is held.
         try:
             async with (
                 aiohttp.ClientSession(
-                    timeout=aiohttp.ClientTimeout(total=self._limits.fetch_timeout_s),
+                    timeout=aiohttp.ClientTimeout(total=limits.fetch_timeout_s),
                     headers={"Accept": "application/json", "Accept-Encoding": "identity"},
                     cookie_jar=aiohttp.DummyCookieJar(),
                     auto_decompress=False,
@@ -204,9 +198,7 @@ class JwksUrl:
                         raise KeysUnusable(f"the answer has more than {bytes_max} bytes")
                 return bytes(document)
         except TimeoutError:
-            raise KeysUnusable(
-                f"no whole answer within {self._limits.fetch_timeout_s:g} s"
-            ) from None
+            raise KeysUnusable(f"no whole answer within {limits.fetch_timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # Not its text, which may have the URL in it.
             raise KeysUnusable(_kind_of(error)) from None

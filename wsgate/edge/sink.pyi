@@ -2,6 +2,8 @@
 
 from wsgate.core.sink import Sink
 
+ENCRYPTED_WRITE_BYTES: int
+
 class SocketSink(Sink):
     """Where every slot's bytes go."""
 

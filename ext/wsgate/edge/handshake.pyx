@@ -12,22 +12,27 @@ as held nor pauses for. Through uvloop's, all that is encrypted is uvloop's at o
 """
 
 import asyncio
+import errno
 import logging
 
+from aiofastnet.openssl_compat import OPENSSL_DYN_LIBS
 from aiofastnet.ssl_transport import SSLBufferedProtocol, SSLTransport_Transport
 from libc.stdint cimport uint64_t
 from picows.picows cimport WSTransport
 
 from picows import picows as _picows
 
+from wsgate.edge import sink as _sink
+
 log = logging.getLogger("wsgate.edge")
 
 READ_BUFFER_BYTES = 2048        # picows' least
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
-# aiofastnet allocates both for each connection. What clients send is small; what we send fills one
-# record at most, which then leaves in one system call. Memory that was never written to costs nothing.
+# aiofastnet allocates both for each connection. What clients send is small; what the sink gives at once
+# leaves in one system call.
 ENCRYPTED_IN_BYTES = 2048
-ENCRYPTED_OUT_BYTES = 16 * 1024 + 64
+ENCRYPTED_OUT_BYTES = _sink.ENCRYPTED_WRITE_BYTES + 64
 # The largest write is one frame. More than this lies there only if the client makes TLS itself answer
 # (key updates) and does not read.
 HELD_BYTES_MAX = 1024 * 1024
@@ -167,7 +172,13 @@ class Protocol(_picows.WSProtocol):
         (<Handshakes>self.handshakes).begin(self, transport)
 
     def buffer_updated(self, nbytes):
-        _WSProtocol.buffer_updated(self, nbytes)
+        try:
+            _WSProtocol.buffer_updated(self, nbytes)
+        except UnicodeEncodeError:      # of picows, which quotes what was wrong: it was not UTF-8
+            transport = self.transport.underlying_transport
+            transport.write(BAD_REQUEST)
+            transport.close()
+            return
         listener = self.listener
         if listener is None:
             return
@@ -236,7 +247,8 @@ def protocol_factory(listener_factory, handshakes: Handshakes, *, message_bytes_
     """A factory of server protocols for accepted sockets.
 
     `listener_factory(request)` returns a ``Connection``, or a picows response to refuse with.
-    `tls.context`, if there is one, is the ``ssl.SSLContext`` of handshakes that begin now.
+    `tls.context`, if there is one, is the ``ssl.SSLContext`` of handshakes that begin now; OSError if
+    this Python's OpenSSL is out of reach for that.
     """
     def make():
         protocol = Protocol(
@@ -266,5 +278,10 @@ def protocol_factory(listener_factory, handshakes: Handshakes, *, message_bytes_
 
     if tls is None:
         return make
+    if OPENSSL_DYN_LIBS is None:
+        raise OSError(
+            errno.ENOTSUP,
+            "WS_TLS_CERT: TLS needs a Python that loads OpenSSL as a shared library, and this one has it "
+            "built in (as uv's own have); use a distribution's Python, or terminate TLS before the gateway")
     loop = handshakes.loop
     return make_encrypted

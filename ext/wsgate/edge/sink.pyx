@@ -1,8 +1,8 @@
 """Frames out: straight to the socket, and what the socket cuts to the transport.
 
-Over TLS everything goes through the transport, which encrypts it: a record's worth at a time, and no
-more once it holds any of it. So it never holds more than one record, 16 KB, or one frame if that is
-larger; the rest stays in the outbox. To the core it is all the same: a frame was cut.
+Over TLS everything goes through the transport, which encrypts it: one record of at most 8 KB at a time,
+and no more once it holds any of it. So it never holds more than that, or one frame if that is larger;
+the rest stays in the outbox. To the core it is all the same: a frame was cut.
 
 Owns: each slot's descriptor, from the upgrade until the transport is told to close.
 Invariant: a descriptor is here only while its transport is open and holds nothing that was not sent,
@@ -42,18 +42,22 @@ cdef extern from "<poll.h>" nogil:
 cdef enum:
     NOWHERE = -1                    # in place of a descriptor: nothing may be sent
     THROUGH_TRANSPORT = -2          # ... TLS: only the transport may send
-    RECORD_BYTES_MAX = 16384        # of plain text in a TLS record (RFC 8446 5.1)
+    WRITE_BYTES = 8192
+
+# The most plain text that is encrypted and sent at once, but for larger frames. Half of what a TLS record
+# may be (RFC 8446 5.1): each connection has a buffer of this size.
+ENCRYPTED_WRITE_BYTES = WRITE_BYTES
 
 
-cdef bytes _record(const iovec* parts, uint32_t count, uint32_t* at):
-    """Whole parts from `at` on, as many as fit into one record, the first in any case; moves `at`."""
+cdef bytes _joined(const iovec* parts, uint32_t count, uint32_t* at):
+    """Whole parts from `at` on, as many as go into one write, the first in any case; moves `at`."""
     cdef uint32_t first = at[0]
     cdef uint32_t end = first + 1
     cdef size_t size = parts[first].iov_len
     cdef bytes joined
     cdef char* to
     cdef uint32_t part
-    while end < count and size + parts[end].iov_len <= RECORD_BYTES_MAX:
+    while end < count and size + parts[end].iov_len <= WRITE_BYTES:
         size += parts[end].iov_len
         end += 1
     at[0] = end
@@ -138,7 +142,7 @@ cdef class SocketSink(Sink):
         if transport.is_closing():
             return SINK_BROKEN
         while at < count:
-            record = _record(parts, count, &at)
+            record = _joined(parts, count, &at)
             transport.write_nocheck(record)
             sent += len(record)
             if transport.get_write_buffer_size():

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from wsgate.app import Gateway
-from wsgate.config import Settings
+from wsgate.settings import Settings
 from wsgate.sources import Feed, Source
 from wsgate.sources.local import LocalSource
 

@@ -1,0 +1,336 @@
+"""Settings: every one there is, what it may be, and what must fit together.
+
+Each setting is a field of :class:`Settings`; its name in capitals is the environment variable.
+``docs/configuration.md`` is the page for users; a test keeps its table equal to the fields.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from orjson import JSONDecodeError
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic_core.core_schema import ValidationInfo
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from wsgate.auth.limits import LEEWAY_MAX_S, SECRET_BYTES_MIN, TICKET_TTL_MAX_S
+from wsgate.auth.origins import is_url
+from wsgate.limits import Limits
+from wsgate.origins import ALLOWED_TEXT as ORIGINS_ALLOWED
+from wsgate.origins import Origins
+from wsgate.protocol import is_channel_or_pattern
+from wsgate.rules import DEFAULT_RULES, Rules, overlaps
+
+CONNECTIONS_MAX: Final = 1_000_000
+FLUSH_WINDOW_MS_MAX: Final = 10_000
+
+Auth = Literal["none", "jwt"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["json", "text"]
+
+
+class Allowed(NamedTuple):
+    """What a setting may be, in words."""
+
+    text: str
+
+
+def _server_url(text: str) -> str:
+    # From None, and without the text: a URL may hold a password.
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("nats", "tls") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("not all in it are such URLs")
+    return text
+
+
+def _subjects(subjects: Sequence[str]) -> tuple[str, ...]:
+    for place, subject in enumerate(subjects):
+        if not is_channel_or_pattern(subject):
+            raise ValueError(f"{subject!r} is not a NATS subject")
+        for earlier in subjects[:place]:
+            if overlaps(earlier, subject):
+                # NATS would deliver what both match twice.
+                raise ValueError(f"{earlier!r} and {subject!r} overlap")
+    return tuple(subjects)
+
+
+def _servers(urls: Sequence[str]) -> tuple[str, ...]:
+    return tuple(_server_url(url) for url in urls)
+
+
+def _origins(entries: Sequence[str]) -> tuple[str, ...]:
+    Origins(entries)
+    return tuple(entries)
+
+
+def _listed(check: Callable[[Sequence[str]], tuple[str, ...]]) -> BeforeValidator:
+    """A list as the environment writes it, "a,b", or as Python does."""
+
+    def parse(value: object) -> object:
+        if isinstance(value, str):
+            value = [item.strip() for item in value.split(",") if item.strip()]
+            if not value:
+                raise ValueError("the list is empty")
+        if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+            raise ValueError("it is no list of strings")
+        return check(value)
+
+    return BeforeValidator(parse)
+
+
+def _rules(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return Rules.from_json(value)
+    except JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error}") from None
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _readable(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError("there is no such file")
+    if not os.access(path, os.R_OK):
+        raise ValueError("the file cannot be read")
+    return path
+
+
+_PORT: Final = Allowed("a port, 0 to 65535 (0 takes any free one)")
+
+
+class Settings(BaseSettings):
+    """Keyword arguments go before environment variables, those before the defaults."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        arbitrary_types_allowed=True,
+        # As compose files and unit files write it: WS_PORT= means "not set".
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+    )
+
+    ws_host: Annotated[
+        str, Field(pattern=r"^[^\s/]+$"), Allowed("an address or host name to listen on")
+    ] = Field(default="0.0.0.0", description="Address that both ports listen on")
+    ws_port: Annotated[int, Field(ge=0, le=65535), _PORT] = Field(
+        default=3002, description="Port for WebSocket clients"
+    )
+    ws_tls_cert: Annotated[Path | None, Allowed("a file that can be read, with WS_TLS_KEY")] = (
+        Field(
+            default=None,
+            description="Certificate and its chain (PEM) for WS_PORT, which then is TLS",
+        )
+    )
+    ws_tls_key: Annotated[Path | None, Allowed("a file that can be read, with WS_TLS_CERT")] = (
+        Field(
+            default=None,
+            validate_default=True,
+            description="Private key (PEM, not encrypted) of WS_TLS_CERT",
+        )
+    )
+    ws_admin_port: Annotated[
+        int,
+        Field(ge=0, le=65535),
+        Allowed(f"{_PORT.text}, not WS_PORT's"),
+    ] = Field(default=3003, description="Port for health and metrics; not for the public")
+    ws_max_connections: Annotated[
+        int,
+        Field(ge=1, le=CONNECTIONS_MAX),
+        Allowed(f"a whole number, 1 to {CONNECTIONS_MAX}"),
+    ] = Field(default=10_000, description="Clients past this number are refused with 503")
+    ws_auth: Annotated[Auth, BeforeValidator(_lower), Allowed("none or jwt")] = Field(
+        default="none",
+        description="Who may connect and subscribe; none: anybody, to all that rules allow",
+    )
+    ws_jwt_secret: Annotated[
+        SecretStr | None,
+        Allowed(
+            f"text of at least {SECRET_BYTES_MIN} bytes, with WS_AUTH=jwt, without WS_JWT_KEYS"
+        ),
+    ] = Field(default=None, description="Secret that tokens are signed with, for HS256")
+    ws_jwt_keys: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        _listed(tuple),
+        Allowed("PEM files or a JWKS file, or the http or https URL of a JWKS; with WS_AUTH=jwt"),
+    ] = Field(
+        default=(),
+        description="Public keys of those who sign tokens, for RS256, ES256 and EdDSA",
+        repr=False,
+        validate_default=True,  # with WS_AUTH=jwt it may be missing
+    )
+    ws_jwt_audience: Annotated[str | None, Allowed("text")] = Field(
+        default=None,
+        description="Must be among a token's aud; unset, a token may not name any",
+    )
+    ws_jwt_issuer: Annotated[str | None, Allowed("text")] = Field(
+        default=None, description="Must be a token's iss; unset, any will do"
+    )
+    ws_jwt_leeway_s: Annotated[
+        float, Field(ge=0, le=LEEWAY_MAX_S), Allowed(f"seconds, 0 to {LEEWAY_MAX_S:g}")
+    ] = Field(default=10.0, description="How far the clocks of issuers and gateway may differ")
+    ws_jwt_channels_claim: Annotated[str, Field(min_length=1), Allowed("the name of a claim")] = (
+        Field(
+            default="channels", description="Claim with the patterns that a token permits, an array"
+        )
+    )
+    ws_jwt_channels_default: Annotated[
+        Literal["all", "none"], BeforeValidator(_lower), Allowed("all or none")
+    ] = Field(
+        default="all",
+        description="What a token without that claim permits: all that rules allow, or nothing",
+    )
+    ws_auth_timeout_s: Annotated[float, Field(gt=0, le=300), Allowed("seconds, above 0 to 300")] = (
+        Field(
+            default=10.0,
+            description="How long a client may take to send its token after the upgrade",
+        )
+    )
+    ws_ticket_ttl_s: Annotated[
+        float,
+        Field(gt=0, le=TICKET_TTL_MAX_S),
+        Allowed(f"seconds, above 0 to {TICKET_TTL_MAX_S:g}"),
+    ] = Field(default=30.0, description="How long a ticket may be used, once, in place of a token")
+    ws_allowed_origins: Annotated[
+        tuple[str, ...], NoDecode, _listed(_origins), Allowed(ORIGINS_ALLOWED)
+    ] = Field(
+        default=("*",), description="Pages of which sites may connect; others are refused with 403"
+    )
+    ws_flush_window_ms: Annotated[
+        int,
+        Field(ge=0, le=FLUSH_WINDOW_MS_MAX),
+        Allowed(f"a whole number of milliseconds, 0 to {FLUSH_WINDOW_MS_MAX}"),
+    ] = Field(default=0, description="How long publications are gathered before they are written")
+    ws_deflate: Annotated[bool, Allowed("true or false")] = Field(
+        default=True,
+        description="Whether publications are compressed, once, for clients that can inflate them",
+    )
+    ws_rules: Annotated[
+        Rules,
+        NoDecode,
+        BeforeValidator(_rules),
+        Allowed("a JSON array of objects with subject, type, kind and, if wanted, overflow"),
+    ] = Field(
+        default=DEFAULT_RULES,
+        description="Which channels there are, and how each is treated",
+        repr=False,
+    )
+    nats_url: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        _listed(_servers),
+        Allowed("a comma list of nats://host:port or tls://host:port"),
+    ] = Field(
+        default=("nats://127.0.0.1:4222",),
+        description="NATS servers; any one of them will do",
+        repr=False,
+    )
+    nats_subjects: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        _listed(_subjects),
+        Allowed("a comma list of NATS subjects, no two of which overlap"),
+    ] = Field(
+        default=("token.*.update", "token.*.comment", "global.>"),
+        description="What to ask NATS for",
+    )
+    nats_creds: Annotated[
+        Path | None, Allowed("a file that can be read, without NATS_USER and NATS_TOKEN")
+    ] = Field(default=None, description="Credentials file for NATS (JWT and seed)")
+    nats_user: Annotated[str | None, Allowed("text, without NATS_CREDS and NATS_TOKEN")] = Field(
+        default=None, description="User name for NATS"
+    )
+    nats_password: Annotated[SecretStr | None, Allowed("text, with NATS_USER")] = Field(
+        default=None, description="Password for NATS"
+    )
+    nats_token: Annotated[SecretStr | None, Allowed("text, without NATS_CREDS and NATS_USER")] = (
+        Field(None, description="Token for NATS")
+    )
+    log_level: Annotated[
+        LogLevel, BeforeValidator(_lower), Allowed("debug, info, warning or error")
+    ] = Field(default="info", description="Least level that is logged")
+    log_format: Annotated[LogFormat, BeforeValidator(_lower), Allowed("json or text")] = Field(
+        default="json", description="One JSON object a line, or text for people"
+    )
+
+    # A validator sees the valid ones among the fields above its own, so these find a wrong
+    # combination even when other fields are wrong as well.
+
+    @field_validator("ws_admin_port")
+    @classmethod
+    def _own_port(cls, port: int, info: ValidationInfo) -> int:
+        if port and port == info.data.get("ws_port"):
+            raise ValueError("it is WS_PORT's")
+        return port
+
+    @field_validator("ws_tls_cert", "ws_tls_key", "nats_creds")
+    @classmethod
+    def _file_readable(cls, path: Path | None) -> Path | None:
+        return path and _readable(path)
+
+    @field_validator("ws_tls_key")
+    @classmethod
+    def _certificate_and_key(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if "ws_tls_cert" in info.data and (info.data["ws_tls_cert"] is None) != (key is None):
+            raise ValueError(f"WS_TLS_CERT is {'not set' if key else 'set'}")
+        return key
+
+    @field_validator("nats_user", "nats_token")
+    @classmethod
+    def _one_login(cls, value: Any, info: ValidationInfo) -> Any:
+        others = [name for name in ("nats_creds", "nats_user") if info.data.get(name) is not None]
+        if value is not None and others:
+            raise ValueError(f"{others[0].upper()} is set as well")
+        return value
+
+    @field_validator("nats_password")
+    @classmethod
+    def _password_of_a_user(cls, value: SecretStr | None, info: ValidationInfo) -> Any:
+        if value is not None and "nats_user" in info.data and info.data["nats_user"] is None:
+            raise ValueError("NATS_USER is not set")
+        return value
+
+    @field_validator("ws_jwt_secret")
+    @classmethod
+    def _secret_is_long(cls, secret: SecretStr | None) -> Any:
+        if secret is not None and len(secret.get_secret_value().encode()) < SECRET_BYTES_MIN:
+            raise ValueError(f"it has fewer than {SECRET_BYTES_MIN} bytes")
+        return secret
+
+    @field_validator("ws_jwt_keys")
+    @classmethod
+    def _one_kind_of_key(cls, keys: tuple[str, ...], info: ValidationInfo) -> Any:
+        if keys and info.data.get("ws_jwt_secret") is not None:
+            raise ValueError("WS_JWT_SECRET is set as well")
+        if len(keys) > 1 and any(is_url(key) for key in keys):
+            raise ValueError("a URL stands alone")
+        # A secret that was no good is missing here, and is reported by itself.
+        wanted = info.data.get("ws_auth") == "jwt" and "ws_jwt_secret" in info.data
+        if wanted and not keys and info.data["ws_jwt_secret"] is None:
+            raise ValueError("WS_AUTH is jwt, which needs it or WS_JWT_SECRET")
+        return keys
+
+    def limits(self) -> Limits:
+        return Limits(
+            connections_max=self.ws_max_connections, auth_timeout_s=self.ws_auth_timeout_s
+        )
+
+    def subjects_without_rule(self) -> list[str]:
+        """What NATS is asked for in vain: no rule makes a channel of any of it."""
+        return [
+            subject
+            for subject in self.nats_subjects
+            if not any(overlaps(subject, rule.subject) for rule in self.ws_rules)
+        ]
