@@ -101,7 +101,7 @@ def good_beside_hostile(bench: Bench, tokens: Tokens, good: Scenario, attackers:
             last = clients.mark()
             publisher.event("done", good.seconds + 30)
             hostile.say("stop")
-            attacks = hostile.event("done", 30)["attacks"]
+            attacks = hostile.event("done", 60)["attacks"]
         end = clients.finish(count * good.connections * good.each)
         memory_kb = bench.sample(server).pss_kb
     return {

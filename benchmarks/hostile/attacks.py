@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 
 import jwt
 
@@ -124,9 +125,13 @@ async def forged_addresses(line: Line) -> None:
 # ---------------------------------------------------------------------------------------- tokens
 
 
+@cache
+def _expired() -> str:
+    return jwt.encode({"sub": "x", "exp": int(time.time()) - 1000}, "k" * 40, "HS256")
+
+
 async def expired_token(line: Line) -> None:
-    token = jwt.encode({"sub": "x", "exp": int(time.time()) - 1000}, "k" * 40, "HS256")
-    await line.upgrade(query=f"?auth={token}")
+    await line.upgrade(query=f"?auth={_expired()}")
     await line.until_end()
 
 
@@ -161,11 +166,17 @@ async def tiny_fragments(line: Line) -> None:
         await line.send(frame(0, b" ", fin=False))
 
 
+@cache
+def _bomb() -> bytes:
+    """40 MB in 40 KB."""
+    stream = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = stream.compress(bytes(40_000_000)) + stream.flush(zlib.Z_SYNC_FLUSH)
+    return frame(TEXT, packed[:-4], reserved=4)
+
+
 async def compression_bomb(line: Line) -> None:
     await line.upgrade("Sec-WebSocket-Extensions: permessage-deflate\r\n")
-    stream = zlib.compressobj(9, zlib.DEFLATED, -15)
-    bomb = (stream.compress(bytes(40_000_000)) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
-    await line.send(frame(TEXT, bomb[:60_000], reserved=4))
+    await line.send(_bomb())
     await line.until_end()
 
 
@@ -211,10 +222,15 @@ async def long_names(line: Line) -> None:
         await line.send(command(type="subscribe", channels=["x" * 30_000, "token." + "a." * 9_000]))
 
 
+@cache
+def _deep() -> bytes:
+    return frame(TEXT, b"[" * 60_000)
+
+
 async def deep_json(line: Line) -> None:
     await line.upgrade()
     for _ in range(1000):
-        await line.send(frame(TEXT, b"[" * 60_000))
+        await line.send(_deep())
 
 
 async def never_reads(line: Line) -> None:
