@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from orjson import dumps
 
 from wsgate import deflate
+from wsgate.core.frame import Frame
 from wsgate.deflate import SYNC_TAIL, agree
 
 PLAIN = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
@@ -133,3 +137,39 @@ def test_what_is_compressed_comes_back(compress, payload: bytes) -> None:  # typ
     squeezed = compress(payload)
     assert inflate(squeezed) == payload
     assert not squeezed.endswith(SYNC_TAIL)
+
+
+def token_update(number: int) -> bytes:
+    """What a trading site publishes of a token: mostly names and digits, 560 bytes of them."""
+    chance = Random(number)
+    token = {
+        "id": f"{chance.getrandbits(128):032x}",
+        "symbol": f"TKN{number}",
+        "name": f"Token number {number}",
+        "price": chance.random() * 10,
+        "price_change_24h": chance.uniform(-20, 20),
+        "market_cap": chance.random() * 1e7,
+        "volume_24h": chance.random() * 1e6,
+        "liquidity": chance.random() * 1e5,
+        "holders": chance.randrange(10_000),
+        "transactions": {"buys": chance.randrange(1000), "sells": chance.randrange(1000)},
+        "creator": f"{chance.getrandbits(160):040x}",
+        "image": f"https://cdn.example.com/tokens/{number}.png",
+        "updated_at": f"2026-11-24T10:{chance.randrange(60):02d}:00.{chance.randrange(1000):03d}Z",
+    }
+    return bytes(Frame.publication("token_update", f"token.t{number}.update", 7, 6, dumps(token)))
+
+
+@pytest.mark.parametrize("compress", [deflate.compress, deflate._by_zlib])
+def test_it_saves_what_zlib_saves_at_level_6(compress: Callable[[bytes], bytes]) -> None:
+    plain = [token_update(number) for number in range(500)]
+
+    def zlib_6(payload: bytes) -> bytes:
+        stream = zlib.compressobj(6, zlib.DEFLATED, -15)
+        return (stream.compress(payload) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+    def saved(by: Callable[[bytes], bytes]) -> float:
+        return 1 - sum(len(by(one)) for one in plain) / sum(map(len, plain))
+
+    assert saved(compress) >= 0.99 * saved(zlib_6)
+    assert saved(compress) > 0.25
