@@ -1,4 +1,4 @@
-"""What backends may tell the gateway itself, over the subjects that carry publications otherwise."""
+"""What backends may tell the gateway itself, the same way as they publish."""
 
 from __future__ import annotations
 

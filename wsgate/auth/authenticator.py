@@ -83,7 +83,7 @@ class Authenticator:
             raise TokenRefused(Refusal.UNKNOWN_KEY) from None
 
     def revoke(self, subject: str) -> None:
-        """No token of the subject that was issued until now is accepted any more, nor its ticket."""
+        """No token of the subject that was issued until now, nor its ticket, is good any more."""
         self._revocations.revoke(subject, self._clock())
 
     def issue_ticket(self, identity: Identity, ttl_s: float) -> str:
