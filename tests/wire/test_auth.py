@@ -71,7 +71,7 @@ async def insider(gateway: LocalGateway, *channels: str, **claims: Any) -> Clien
 
 async def shut_out(client: Client, code: int, reason: str) -> list[Any]:
     """The messages before a CLOSE with this code."""
-    received, close = await client.until_close()
+    received, close = await client.until_close(answer=True)
     assert (close.close_code, close.close_reason) == (code, reason)
     return [one.message for one in received]
 
