@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import socket
 import sys
 import traceback
 from collections.abc import Iterator
@@ -105,6 +106,29 @@ class Session:
             return answer.status, f"{answer.headers} {await answer.text()}"
 
 
+MALFORMED = [
+    f"GET /?auth={GOOD} HTTP/9.9\r\n\r\n",
+    f"GET /?auth={GOOD}\r\n\r\n",
+    f"GET /?auth={GOOD} HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
+    f"{GOOD} / HTTP/1.1\r\n\r\n",
+    f"POST /ticket HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {GOOD}\x01\r\n\r\n",
+    f"POST /ticket HTTP/1.1\r\nHost: x\r\nAuthorization {GOOD}\r\n\r\n",
+    f"POST /ticket HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {GOOD * 40}\r\n\r\n",
+    f"POST /ticket HTTP/1.1\r\nHost: x\r\nSec-WebSocket-Protocol : wsgate.auth.{GOOD}\r\n\r\n",
+]
+
+
+async def send_nonsense(session: Session) -> None:
+    """To both ports. The answers are the sender's own affair: only the log is searched."""
+    for port in (session.gateway.port, session.gateway.admin_port):
+        for text in MALFORMED:
+            client = await Client.dial(port)
+            await client.send(text.encode())
+            client.socket.shutdown(socket.SHUT_WR)
+            await client.ended()
+            client.close()
+
+
 async def live_through(session: Session) -> str:
     """The ticket, which nobody but who asked for it may see."""
     status, answer = await session.admin("POST", "/ticket", GOOD)
@@ -191,6 +215,7 @@ def test_no_secret_shows(format: Any, tmp_path: Path) -> None:
         try:
             await until(lambda: gateway.not_ready() == [], "a gateway that is ready")
             ticket = await live_through(session)
+            await send_nonsense(session)
             shown.extend(everything_shown(gateway))
             with Publisher(server, "gateway", PASSWORD) as backend:
                 backend.publish("wsgate.control.revoke", f'{{"nobody":"{GOOD}"}}'.encode())

@@ -469,7 +469,7 @@ def test_commands_wait_for_keys_in_order(way: str, monkeypatch: pytest.MonkeyPat
 def test_a_token_that_waited_may_still_be_no_good(monkeypatch: pytest.MonkeyPatch) -> None:
     @on_loop
     async def test() -> None:
-        async with published(monkeypatch) as (gateway, issuer):
+        async with published(monkeypatch) as (gateway, _):
             await until(lambda: gateway.app.not_ready() == [])
             for path in (f"/?auth={of_new_key()}", "/"):
                 client = await entered(gateway, path)
@@ -530,6 +530,25 @@ def test_keys_that_cannot_be_had(way: str, monkeypatch: pytest.MonkeyPatch) -> N
                 (error,) = await shut_out(client, 1013, "try_again_later")
             assert (error["code"], error["id"]) == ("auth_failed", 1)
             assert "cannot be had at the moment" in error["message"]
+
+    test()
+
+
+def test_a_failure_of_ours_does_not_leave_anybody_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(*args: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("wsgate.auth.authenticator.Authenticator.authenticate_later", fail)
+
+    @on_loop
+    async def test() -> None:
+        async with published(monkeypatch) as (gateway, _):
+            await until(lambda: gateway.app.not_ready() == [])
+            client = await entered(gateway, f"/?auth={of_new_key()}")
+            await client.say("ping")
+            assert await shut_out(client, 1011, "internal_error") == []
 
     test()
 
@@ -600,7 +619,7 @@ async def ask_plainly(gateway: LocalGateway, path: str) -> tuple[Client, Answer]
 @on_loop
 async def test_who_is_cut_off_stays_outside_until_there_is_a_newer_token() -> None:
     async with guarded() as gateway:
-        old, now_s = good(), int(time.time())
+        old = good()
         cut = [await entered(gateway, f"/?auth={old}") for _ in range(2)]
         other = await insider(gateway, STATE, sub="user-2")
         await cut[0].subscribe(STATE)
@@ -615,7 +634,7 @@ async def test_who_is_cut_off_stays_outside_until_there_is_a_newer_token() -> No
             assert await shut_out(await entered(gateway, path), 4503, "token_revoked") == []
         async with posting(gateway, old) as answer:
             assert answer.status == 401
-        await insider(gateway, STATE, iat=now_s + 1)
+        await insider(gateway, STATE, iat=int(time.time()))
         assert gateway.app.authenticator is not None
         counts = gateway.app.authenticator.snapshot()
         assert (counts["revocations"], counts["refused_revoked"]) == (1, 3)
