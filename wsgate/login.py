@@ -163,7 +163,8 @@ class Login(Generic[_C]):
         except Exception:
             # Else it would wait for ever: its time is up only while nothing is waited for.
             log.exception("a token could not be checked")
-            self._host.lock_out(connection, CloseCode.INTERNAL_ERROR)
+            if self._host.is_open(connection):
+                self._host.lock_out(connection, CloseCode.INTERNAL_ERROR)
             return
         finally:
             # Before what waited is handled: that may be a token to wait for in its turn.

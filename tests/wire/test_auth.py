@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,15 +11,18 @@ from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.client import UPGRADE, Answer, Client, request
 from tests.support.feed import until
 from tests.support.gateway import LocalGateway, local_gateway
 from tests.support.issuer import SECRET, Issuer, jwk, jwks, token
 from tests.support.loop import on_loop
+from wsgate.app import Gateway
 from wsgate.auth.keys import KeySource
 from wsgate.auth.limits import KeyLimits
 from wsgate.login import WAITING_MESSAGES_MAX
+from wsgate.settings import Settings
 
 STATE = "token.abc.update"
 EVENT = "token.abc.comment"
@@ -608,6 +612,25 @@ def test_a_gateway_without_keys_is_not_ready(monkeypatch: pytest.MonkeyPatch) ->
     test()
 
 
+def test_a_start_that_fails_leaves_nobody_fetching_keys() -> None:
+    @on_loop
+    async def test() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as busy:
+            async with Issuer(jwks(jwk("ES256"))) as issuer:
+                settings = Settings(
+                    ws_host="127.0.0.1",
+                    ws_port=0,
+                    ws_admin_port=busy.getsockname()[1],
+                    ws_auth="jwt",
+                    ws_jwt_keys=[issuer.url],
+                )
+                with pytest.raises(OSError, match="WS_ADMIN_PORT"):
+                    await Gateway(settings).start()
+                assert not [one for one in asyncio.all_tasks() if one.get_name() == "auth-keys"]
+
+    test()
+
+
 async def ask_plainly(gateway: LocalGateway, path: str) -> tuple[Client, Answer]:
     client = await gateway.dial()
     return client, await client.ask(request(path, {"Host": "gateway.test"}))
@@ -648,6 +671,37 @@ async def test_a_revocation_of_many_at_once() -> None:
         for subject in ("a", "c"):
             await shut_out(clients[subject], 4503, "token_revoked")
         assert await clients["b"].settle() == []
+
+
+@on_loop
+async def test_nonsense_is_counted_and_logged_once_in_a_while() -> None:
+    with capture_logs() as logged:
+        async with guarded() as gateway:
+            client = await insider(gateway, STATE)
+            for payload in (b"{", b'{"subject":""}', b'{"subjects":[7]}'):
+                gateway.hub.control("wsgate.control.revoke", payload)
+            gateway.hub.control("wsgate.control.elsewhere", b'{"subject":"user-1"}')
+            assert gateway.hub.controls_refused == 4
+            assert await client.settle() == []
+    (line,) = (one for one in logged if one["event"] == "control message refused")
+    assert (line["error"], line["subject"]) == ("it is not JSON", "wsgate.control.revoke")
+
+
+@on_loop
+async def test_who_was_cut_off_says_nothing_more() -> None:
+    """Its CLOSE is out, and it talks on: that changes nothing."""
+    async with guarded() as gateway:
+        client = await insider(gateway, STATE)
+        (connection,) = gateway.connections
+        gateway.hub.revoke(["user-1"])
+        await client.say("auth", token=good(iat=int(time.time())))
+        await client.say("subscribe", channels=[TRENDING])
+        assert gateway.hub.revoke(["user-1"]) == 0, "once is enough"
+        assert await shut_out(client, 4503, "token_revoked") == []
+        await gateway.until_empty()
+        assert gateway.app.authenticator is not None
+        assert gateway.app.authenticator.accepted == 1
+        assert connection.end_reason == "token_revoked"
 
 
 def test_who_waits_for_keys_is_cut_off_too(monkeypatch: pytest.MonkeyPatch) -> None:
