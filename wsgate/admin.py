@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from importlib.metadata import version
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
@@ -25,6 +27,17 @@ wsgate {version}
   /metrics  for Prometheus
   /ticket   POST with "Authorization: Bearer <token>": a ticket to use once, as ?ticket=...
 """
+
+
+def _without_request(record: logging.LogRecord) -> bool:
+    """What aiohttp says of a malformed request quotes it, and there may be a token in it."""
+    if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+        record.exc_info = None
+    return True
+
+
+server_log = logging.getLogger("wsgate.admin")
+server_log.addFilter(_without_request)
 
 
 class TicketOffice:
@@ -88,7 +101,10 @@ class Admin:
             application.router.add_post("/ticket", _no_tickets)
         # No access log: a scrape every few seconds is no news.
         self._runner = web.AppRunner(
-            application, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S
+            application,
+            access_log=None,
+            logger=server_log,
+            shutdown_timeout=SHUTDOWN_TIMEOUT_S,
         )
 
     @property

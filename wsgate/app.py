@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import signal
 import socket
@@ -14,9 +15,11 @@ from pydantic import SecretStr
 from wsgate.admin import Admin, TicketOffice
 from wsgate.auth.authenticator import Authenticator
 from wsgate.auth.keys import KeySource
+from wsgate.auth.keyset import KeysUnusable
 from wsgate.auth.origins import origin
 from wsgate.auth.permissions import EVERYTHING, NOTHING
 from wsgate.auth.verifier import TokenOptions
+from wsgate.control import REVOKE_SUBJECT
 from wsgate.edge.acceptor import LISTEN_BACKLOG, Acceptor, bound_accepted
 from wsgate.edge.handshake import Handshakes, protocol_factory
 from wsgate.edge.sink import SocketSink
@@ -50,11 +53,13 @@ class Gateway:
         self._stopping = False
         self.sources: Sequence[Source] = ()
         self.tls: TlsContext | None = None
+        self.keys: KeySource | None = None
+        self.authenticator: Authenticator | None = None
 
     async def start(self) -> None:
         """Listen and connect; raises OSError, naming the setting, if a port cannot be had.
 
-        So it does if the certificate or its key cannot be used.
+        So it does if the certificate or its key, or a key to check tokens with, cannot be used.
         """
         settings = self._settings
         if settings.ws_tls_cert is not None and settings.ws_tls_key is not None:
@@ -101,8 +106,13 @@ class Gateway:
             if self.keys is not None:
                 await self.keys.start()
             await self._admin.start()
-        except BaseException:
+        except BaseException as error:
             self._listening.close()
+            if self.keys is not None:
+                await self.keys.stop()
+            if isinstance(error, KeysUnusable):
+                setting = "WS_JWT_KEYS" if settings.ws_jwt_keys else "WS_JWT_SECRET"
+                raise OSError(errno.EINVAL, f"{setting} cannot be used: {error}") from error
             raise
         for source in self.sources:
             self.hub.feed_stale(source.name)  # until it says otherwise
@@ -176,6 +186,7 @@ class Gateway:
                 user=settings.nats_user,
                 password=_revealed(settings.nats_password),
                 token=_revealed(settings.nats_token),
+                control_subjects=() if settings.ws_auth == "none" else (REVOKE_SUBJECT,),
             )
         ]
 

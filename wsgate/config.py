@@ -63,6 +63,8 @@ def _shown(name: str, field: FieldInfo, value: object) -> str:
         return MASK
     if name == "nats_url":
         return _without_login(value)
+    if name == "ws_jwt_keys":
+        return _without_query(value)
     return repr(value)
 
 
@@ -77,6 +79,14 @@ def _without_login(value: object) -> str:
         return MASK
     # "nats://user:secret" with the host forgotten: what should be a port is none.
     return repr(re.sub(r":(?!//|\d+(?:[/,]|$))[^,]*", f":{MASK}", text))
+
+
+def _without_query(value: object) -> str:
+    """Files or a URL, whose query and login may be secrets."""
+    text = value if isinstance(value, str) else ",".join(map(str, _iterate(value)))
+    if not text:
+        return "nothing"
+    return MASK if "@" in text or "?" in text else repr(text)
 
 
 def _iterate(value: object) -> Iterator[object]:

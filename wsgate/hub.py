@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -21,6 +21,7 @@ import structlog
 from wsgate import protocol
 from wsgate.auth.authenticator import Authenticator
 from wsgate.auth.carriers import Credential
+from wsgate.control import REVOKE_SUBJECT, BadControl, revoked_subjects
 from wsgate.core.delivery import BROKEN, SLOW
 from wsgate.core.fanout import Fanout
 from wsgate.core.frame import Frame
@@ -117,6 +118,7 @@ class Hub:
         self._heart = self._loop.call_later(HEARTBEAT_S, self._beat)
         self.opened_total = 0
         self.refused: Counter[str] = Counter()
+        self.controls_refused = 0
         self.closed_by_reason: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -164,6 +166,25 @@ class Hub:
                 "publication refused", reason=reason, subject=subject[:256], total=total, **details
             )
         return False
+
+    def control(self, subject: str, payload: bytes) -> None:
+        """Carry out what a backend tells the gateway itself; counted if that is nonsense."""
+        try:
+            if subject != REVOKE_SUBJECT:
+                raise BadControl("there is no such control subject")
+            subjects = revoked_subjects(payload)
+        except BadControl as error:
+            self.controls_refused += 1
+            if self._complaints.admit("control") is not None:
+                log.warning(
+                    "control message refused",
+                    subject=subject[:256],
+                    error=str(error),
+                    total=self.controls_refused,
+                )
+            return
+        ended = self.revoke(subjects)
+        log.info("subjects revoked", subjects=len(subjects), connections_ended=ended)
 
     # -------------------------------------------------------------------------------- feed states
 
@@ -221,6 +242,8 @@ class Hub:
             log.debug("connected", connection=connection.handle, peer=connection.peer)
 
     def received(self, connection: Connection, message: bytes) -> None:
+        if connection.end_reason is not None:  # CLOSE is its last reply
+            return
         session = connection.session
         if session.waiting is not None and self.login is not None:
             self.login.wait(connection, message)
@@ -281,6 +304,8 @@ class Hub:
         """The socket is closed."""
         self._note_end(connection, "lost")
         self.closed_by_reason[connection.end_reason or "lost"] += 1
+        if self.login is not None:
+            self.login.left(connection)
         self.core.release(connection.handle)
         del self._connections[connection.handle]
         if self._verbose:
@@ -352,10 +377,8 @@ class Hub:
         self._end(connection, code, flush_owed=True)
 
     def go_on(self, connection: Connection, messages: list[bytes]) -> None:
-        """Handle what waited, unless one of the messages is the last."""
         for message in messages:
-            if self.is_open(connection):
-                self.received(connection, message)
+            self.received(connection, message)
 
     def look_again(self, connection: Connection, delay_s: float) -> None:
         self.core.schedule(connection.handle, LOGIN_TIMER, now_ms() + int(delay_s * 1000))
@@ -363,16 +386,18 @@ class Hub:
     def is_open(self, connection: Connection) -> bool:
         return connection.handle in self._connections and connection.end_reason is None
 
-    def revoke(self, subject: str) -> int:
-        """Cut off every connection of the subject, whose tokens are no good now; how many."""
+    def revoke(self, subjects: Collection[str]) -> int:
+        """Cut off every connection of these, whose tokens are no good now; how many."""
         if self.login is None:
             return 0
-        self.login.revoke(subject)
+        for subject in subjects:
+            self.login.revoke(subject)
         held = [
             connection
             for connection in self._connections.values()
-            if connection.session.identity is not None
-            and connection.session.identity.subject == subject
+            if connection.end_reason is None
+            and connection.session.identity is not None
+            and connection.session.identity.subject in subjects
         ]
         for connection in held:
             self._end(connection, CloseCode.TOKEN_REVOKED, flush_owed=False)

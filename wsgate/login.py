@@ -14,18 +14,22 @@ import time
 from collections.abc import Callable
 from typing import Final, Generic, Protocol, TypeVar
 
+import structlog
+
 from wsgate.auth.authenticator import Authenticator
 from wsgate.auth.carriers import Credential, CredentialKind
 from wsgate.auth.identity import (
     Identity,
     KeysUnavailable,
     KeyUnknown,
+    Refusal,
     TokenExpired,
     TokenRefused,
 )
-from wsgate.auth.revocations import Revocations
 from wsgate.protocol import Auth, CloseCode, CommandId, ErrorCode, ProtocolError
 from wsgate.session import Session
+
+log = structlog.get_logger("wsgate.login")
 
 # A deadline that is farther off is looked at again then: clocks are set, and wheels turn.
 LOOK_AGAIN_S: Final = 3600.0
@@ -83,8 +87,7 @@ class Login(Generic[_C]):
         self._host = host
         self._first_s = first_s
         self._clock = clock
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.revocations = Revocations()
+        self._tasks: dict[_C, asyncio.Task[None]] = {}
 
     # ------------------------------------------------------------------------------------- coming
 
@@ -95,7 +98,7 @@ class Login(Generic[_C]):
             self._host.look_again(connection, self._first_s)
             return
         try:
-            identity = self._checked(self._authenticator.authenticate(credential))
+            identity = self._authenticator.authenticate(credential)
         except KeyUnknown:
             self._later(connection, credential, None)
         except (TokenExpired, TokenRefused) as error:
@@ -107,18 +110,13 @@ class Login(Generic[_C]):
         """An ``auth`` command: the first credential, or a newer token for the same subject."""
         credential = Credential(CredentialKind.TOKEN, command.token)
         try:
-            identity = self._checked(self._authenticator.authenticate(credential))
+            identity = self._authenticator.authenticate(credential)
         except KeyUnknown:
             self._later(connection, credential, command)
         except (TokenExpired, TokenRefused) as error:
             self._refuse(connection, command, error)
         else:
             self._renew(connection, command, identity)
-
-    def _checked(self, identity: Identity) -> Identity:
-        if self.revocations.covers(identity, self._clock()):
-            raise TokenRefused(self._authenticator.note_revoked())
-        return identity
 
     def _take(self, connection: _C, identity: Identity) -> None:
         connection.session.identity = identity
@@ -150,23 +148,43 @@ class Login(Generic[_C]):
 
     def _later(self, connection: _C, credential: Credential, command: Auth | None) -> None:
         connection.session.waiting = []
-        task = asyncio.get_running_loop().create_task(
+        self._tasks[connection] = asyncio.get_running_loop().create_task(
             self._when_keys_are_fresh(connection, credential, command), name="login"
         )
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _when_keys_are_fresh(
         self, connection: _C, credential: Credential, command: Auth | None
     ) -> None:
         outcome: Identity | Refused
         try:
-            outcome = self._checked(await self._authenticator.authenticate_later(credential))
+            outcome = await self._authenticator.authenticate_later(credential)
         except (TokenExpired, TokenRefused, KeysUnavailable) as error:
             outcome = error
+        except Exception:
+            # Else it would wait for ever: its time is up only while nothing is waited for.
+            log.exception("a token could not be checked")
+            if self._host.is_open(connection):
+                self._host.lock_out(connection, CloseCode.INTERNAL_ERROR)
+            return
+        finally:
+            # Before what waited is handled: that may be a token to wait for in its turn.
+            self._tasks.pop(connection, None)
         waiting, connection.session.waiting = connection.session.waiting or [], None
         if not self._host.is_open(connection):
             return
+        try:
+            self._settle(connection, command, outcome, waiting)
+        except Exception:
+            log.exception("what waited for a token could not be handled")
+            self._host.lock_out(connection, CloseCode.INTERNAL_ERROR)
+
+    def _settle(
+        self,
+        connection: _C,
+        command: Auth | None,
+        outcome: Identity | Refused,
+        waiting: list[bytes],
+    ) -> None:
         if not isinstance(outcome, Identity):
             self._refuse(connection, command, outcome)
         elif command is None:
@@ -184,6 +202,7 @@ class Login(Generic[_C]):
             len(waiting) > WAITING_MESSAGES_MAX
             or sum(len(one) for one in waiting) > WAITING_BYTES_MAX
         ):
+            waiting.clear()
             self._host.lock_out(connection, CloseCode.TOO_MANY_COMMANDS)
 
     # ------------------------------------------------------------------------------------- going
@@ -209,14 +228,22 @@ class Login(Generic[_C]):
 
     def revoke(self, subject: str) -> None:
         """No token of the subject that was issued until now will be accepted any more."""
-        self.revocations.revoke(subject, self._clock())
+        self._authenticator.revoke(subject)
+
+    def left(self, connection: _C) -> None:
+        """The connection is gone: its place among those who wait for keys is free."""
+        task = self._tasks.pop(connection, None)  # it may end without having begun
+        if task is not None:
+            task.cancel()
 
     async def stop(self) -> None:
         """Leave no task behind."""
-        for task in self._tasks:
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks)
 
 
 def close_code(error: Refused) -> CloseCode:
@@ -225,4 +252,6 @@ def close_code(error: Refused) -> CloseCode:
         return CloseCode.TOKEN_EXPIRED
     if isinstance(error, KeysUnavailable):
         return CloseCode.TRY_AGAIN_LATER
+    if error.reason is Refusal.REVOKED:
+        return CloseCode.TOKEN_REVOKED
     return CloseCode.BAD_TOKEN

@@ -21,6 +21,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from wsgate.auth.identity import Refusal
 from wsgate.hub import Hub
 from wsgate.sources import Source
 
@@ -62,6 +63,12 @@ class Encrypts(Protocol):
     def failures(self) -> int: ...
 
 
+class Authenticates(Protocol):
+    """Who checks tokens, as far as it is counted here."""
+
+    def snapshot(self) -> Mapping[str, int | float]: ...
+
+
 class Observed(Protocol):
     """What a scrape reads; ``wsgate.app.Gateway`` is one."""
 
@@ -75,6 +82,8 @@ class Observed(Protocol):
     def handshakes(self) -> Awaits: ...
     @property
     def tls(self) -> Encrypts | None: ...
+    @property
+    def authenticator(self) -> Authenticates | None: ...
     @property
     def sources(self) -> Sequence[Source]: ...
 
@@ -135,6 +144,52 @@ BACKLOG: Final = {
     ),
 }
 
+AUTH_TOTALS: Final = {
+    "accepted": Named("ws_auth_accepted", "Tokens and tickets accepted, renewals included."),
+    "revocations": Named("ws_auth_revocations", "Subjects that were cut off."),
+    "revocations_pushed_out": Named(
+        "ws_auth_revocations_pushed_out",
+        "Revocations forgotten before their time, to make room for newer ones.",
+    ),
+    "tickets_issued": Named("ws_auth_tickets_issued", "Tickets given for a token."),
+    "tickets_redeemed": Named("ws_auth_tickets_redeemed", "Tickets used in time."),
+    "tickets_expired": Named("ws_auth_tickets_expired", "Tickets that nobody used in time."),
+    "tickets_pushed_out": Named(
+        "ws_auth_tickets_pushed_out", "Tickets forgotten before their time, to make room."
+    ),
+    "tickets_unknown": Named(
+        "ws_auth_tickets_unknown", "Tickets shown that were made up, used, or forgotten."
+    ),
+    "keys_loads": Named("ws_auth_keys_loads", "Times the keys were looked up without a failure."),
+    "keys_failures": Named(
+        "ws_auth_keys_failures", "Times the keys could not be had; those in use stay in use."
+    ),
+    "keys_turned_away": Named(
+        "ws_auth_keys_turned_away",
+        "Tokens refused unchecked since too many waited for keys already.",
+    ),
+}
+AUTH_LEVELS: Final = {
+    "revocations_held": Named("ws_auth_revocations_current", "Subjects remembered as cut off."),
+    "tickets_held": Named("ws_auth_tickets_current", "Tickets that may still be used."),
+    "keys_keys": Named("ws_auth_keys_current", "Keys that tokens are checked with."),
+    "keys_skipped": Named(
+        "ws_auth_keys_skipped", "Keys in the document in use that are of no use here."
+    ),
+    "keys_age_s": Named(
+        "ws_auth_keys_age_seconds", "Since the keys were last looked up; -1 before the first time."
+    ),
+    "keys_failures_in_a_row": Named(
+        "ws_auth_keys_failures_in_a_row", "Failures since the keys were last had."
+    ),
+    "keys_waiting": Named("ws_auth_keys_waiting", "Tokens that wait for newer keys."),
+}
+AUTH_REFUSALS: Final = {
+    "expired": "expired",
+    "unavailable": "unavailable",
+    **{f"refused_{reason}": str(reason) for reason in Refusal},
+}
+
 # Sources report what they have; those that have no such thing are left out of its metric.
 SOURCE_TOTALS: Final = {
     "received": Named("ws_feed_messages", "Messages that a source received."),
@@ -152,7 +207,9 @@ SOURCE_LEVELS: Final = {
 CLOSE_REASONS: Final = (
     *("client", "lost", "ping_timeout", "broken"),
     *("failed_1002", "failed_1003", "failed_1007", "failed_1009", "failed_1011"),
-    *("service_restart", "slow_consumer", "too_many_bad_commands"),
+    *("service_restart", "slow_consumer", "too_many_bad_commands", "internal_error"),
+    *("bad_token", "token_expired", "token_revoked", "auth_timeout"),
+    *("try_again_later", "too_many_commands"),
 )
 PUBLICATION_REFUSALS: Final = (
     "not_json",
@@ -161,7 +218,7 @@ PUBLICATION_REFUSALS: Final = (
     "no_rule",
     "too_many_channels",
 )
-HANDSHAKE_REFUSALS: Final = ("capacity", "not_a_websocket")
+HANDSHAKE_REFUSALS: Final = ("capacity", "not_a_websocket", "origin", "credentials")
 
 
 def registry(gateway: Observed) -> CollectorRegistry:
@@ -188,6 +245,8 @@ class GatewayCollector(Collector):
         yield from self._connections()
         if self._gateway.tls is not None:
             yield from self._tls(self._gateway.tls)
+        if self._gateway.authenticator is not None:
+            yield from self._auth(self._gateway.authenticator)
         yield from self._core()
         for source_metric in self._sources():
             if source_metric.samples:
@@ -244,6 +303,23 @@ class GatewayCollector(Collector):
             "Renewed certificates that could not be used; the one before stays in use.",
             tls.failures,
         )
+
+    def _auth(self, authenticator: Authenticates) -> Iterator[Metric]:
+        found = authenticator.snapshot()
+        yield by_reason(
+            "ws_auth_refused",
+            "Tokens and tickets refused; unavailable: without the keys, nobody can tell.",
+            {reason: int(found[key]) for key, reason in AUTH_REFUSALS.items()},
+        )
+        for key, named in AUTH_TOTALS.items():
+            yield counter(named.name, named.help, found[key])
+        yield counter(
+            "ws_auth_revocations_refused",
+            "Messages that should have cut somebody off, and could not be understood.",
+            self._gateway.hub.controls_refused,
+        )
+        for key, named in AUTH_LEVELS.items():
+            yield gauge(named.name, named.help, found[key])
 
     def _core(self) -> Iterator[Metric]:
         core = self._gateway.hub.core

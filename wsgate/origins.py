@@ -15,7 +15,7 @@ from ipaddress import IPv6Address
 from typing import Final, NamedTuple
 
 ALLOWED_TEXT: Final = (
-    "allowed are origins such as https://site.example or http://localhost:8080,"
+    "origins such as https://site.example or http://localhost:8080,"
     " https://*.site.example for all its subdomains, null, required, and * for any"
 )
 
@@ -58,7 +58,7 @@ class Origins:
         self._any = _ANY in words
         origins = [word for word in words if word not in (_REQUIRED, _ANY)]
         if not origins and not self._any:
-            raise ValueError(f"no origin is listed; {ALLOWED_TEXT}")
+            raise ValueError(f"no origin is listed; allowed are {ALLOWED_TEXT}")
         if origins and self._any:
             raise ValueError(f"'*' allows any origin, so {origins[0]!r} beside it means nothing")
         self._listed = _compiled(origins)
@@ -104,7 +104,7 @@ def _compiled(words: list[str]) -> Callable[[str], bool]:
 def _entry(word: str) -> tuple[_Origin, bool]:
     parsed = _parse(word) if len(word) <= _LENGTH_MAX else None
     if parsed is None:
-        raise ValueError(f"{word!r} is no origin{_hint(word)}; {ALLOWED_TEXT}")
+        raise ValueError(f"{word!r} is no origin{_hint(word)}; allowed are {ALLOWED_TEXT}")
     origin, any_subdomain = parsed
     if origin.scheme in ("ws", "wss"):
         raise ValueError(

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from wsgate.auth.limits import LEEWAY_MAX_S, SECRET_BYTES_MIN, TICKET_TTL_MAX_S
 from wsgate.auth.origins import is_url
+from wsgate.control import REVOKE_SUBJECT
 from wsgate.limits import Limits
 from wsgate.origins import ALLOWED_TEXT as ORIGINS_ALLOWED
 from wsgate.origins import Origins
@@ -321,6 +322,17 @@ class Settings(BaseSettings):
         if wanted and not keys and info.data["ws_jwt_secret"] is None:
             raise ValueError("WS_AUTH is jwt, which needs it or WS_JWT_SECRET")
         return keys
+
+    @field_validator("nats_subjects")
+    @classmethod
+    def _control_is_no_channel(cls, subjects: tuple[str, ...], info: ValidationInfo) -> Any:
+        for subject in subjects:
+            if info.data.get("ws_auth") == "jwt" and overlaps(subject, REVOKE_SUBJECT):
+                # Clients could read there who is cut off.
+                raise ValueError(
+                    f"with WS_AUTH=jwt {subject!r} overlaps {REVOKE_SUBJECT!r}, which is no channel"
+                )
+        return subjects
 
     def limits(self) -> Limits:
         return Limits(

@@ -39,12 +39,17 @@ class RecordingFeed:
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
         self.messages: list[tuple[str, bytes]] = []
+        self.controls: list[tuple[str, bytes]] = []
         self._changed = asyncio.Event()
 
     def publish(self, subject: str, payload: bytes) -> bool:
         self.messages.append((subject, payload))
         self._changed.set()
         return True
+
+    def control(self, subject: str, payload: bytes) -> None:
+        self.controls.append((subject, payload))
+        self._changed.set()
 
     def feed_stale(self, source: str) -> None:
         self._note("stale", source)

@@ -153,7 +153,7 @@ def test_wrong_settings_are_all_named_with_what_is_allowed(gateway_process: NewG
         ("WS_PORT", "'eighty'", "0 to 65535"),
         ("LOG_LEVEL", "'loud'", "debug, info, warning or error"),
         ("NATS_URL", "'http://x'", "nats://host:port"),
-        ("WS_AUTH", "'x'", "none"),
+        ("WS_AUTH", "'x'", "none or jwt"),
     ]:
         [line] = [line for line in gateway.errors.splitlines() if f"{name}:" in line]
         assert value in line and allowed in line

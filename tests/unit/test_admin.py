@@ -90,9 +90,13 @@ def test_index_names_the_paths() -> None:
             async with client.get("/") as answer:
                 text = await answer.text()
             assert text.startswith(f"wsgate {version('wsgate')}\n")
-            for word in text.split():
-                if word.startswith("/"):
-                    async with client.get(word) as answer:
+            for line in text.splitlines()[1:]:
+                path, *words = line.split() or [""]
+                if "POST" in words:
+                    async with client.post(path) as answer:
+                        assert answer.status == 404, "no tickets without authentication"
+                elif path:
+                    async with client.get(path) as answer:
                         assert answer.status == 200
             async with client.get("/elsewhere") as answer:
                 assert answer.status == 404

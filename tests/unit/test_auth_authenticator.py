@@ -101,6 +101,27 @@ async def test_tickets_stand_for_tokens() -> None:
 
 
 @on_loop
+async def test_who_was_cut_off_needs_a_newer_token() -> None:
+    async with running(Given(from_secret(SECRET))) as (auth, _):
+        now_s = int(NOW_S)
+        identity = auth.authenticate(by_token(token("HS256", iat=now_s - 1)))
+        ticket = auth.issue_ticket(identity, 30)
+        auth.revoke("user-1")
+        for credential in (
+            by_token(token("HS256", iat=now_s - 1)),
+            by_token(token("HS256", iat=None)),
+            by_ticket(ticket),
+        ):
+            with pytest.raises(TokenRefused, match="revoked"):
+                auth.authenticate(credential)
+        for subject, issued_at_s in [("user-1", now_s), ("user-2", now_s - 1)]:
+            auth.authenticate(by_token(token("HS256", sub=subject, iat=issued_at_s)))
+        found = auth.snapshot()
+        assert (found["accepted"], found["refused_revoked"]) == (3, 3)
+        assert (found["revocations"], found["revocations_held"]) == (1, 1)
+
+
+@on_loop
 async def test_a_key_that_can_never_come_is_refused_at_once() -> None:
     given = Given(KeySet([Key("HS256", SECRET, "k1")]))
     async with running(given) as (auth, _):

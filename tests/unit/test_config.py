@@ -141,7 +141,14 @@ def test_limits_follow_the_settings() -> None:
         ("WS_ADMIN_PORT", "3.5", ""),
         ("WS_MAX_CONNECTIONS", "0", ""),
         ("WS_MAX_CONNECTIONS", "1000001", ""),
-        ("WS_AUTH", "jwt", ""),
+        ("WS_AUTH", "oauth", ""),
+        ("WS_JWT_LEEWAY_S", "-1", ""),
+        ("WS_JWT_LEEWAY_S", "301", ""),
+        ("WS_JWT_CHANNELS_DEFAULT", "some", ""),
+        ("WS_AUTH_TIMEOUT_S", "0", ""),
+        ("WS_TICKET_TTL_S", "301", ""),
+        ("WS_ALLOWED_ORIGINS", "site.example", "'site.example' is no origin"),
+        ("WS_JWT_KEYS", "a.pem,https://issuer.example/jwks", "a URL stands alone"),
         ("WS_FLUSH_WINDOW_MS", "-1", ""),
         ("WS_FLUSH_WINDOW_MS", "10001", ""),
         ("WS_RULES", "[{", "it is not JSON: "),
@@ -189,6 +196,18 @@ def test_an_unreadable_creds_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     ("environment", "name", "reason"),
     [
         ({"NATS_USER": "u", "NATS_TOKEN": "t"}, "NATS_TOKEN", "NATS_USER is set as well"),
+        ({"WS_AUTH": "jwt"}, "WS_JWT_KEYS", "WS_AUTH is jwt, which needs it or WS_JWT_SECRET"),
+        (
+            {"WS_JWT_SECRET": "s" * 32, "WS_JWT_KEYS": "a.pem"},
+            "WS_JWT_KEYS",
+            "WS_JWT_SECRET is set as well",
+        ),
+        ({"WS_AUTH": "jwt", "WS_JWT_SECRET": "short"}, "WS_JWT_SECRET", "fewer than 32 bytes"),
+        (
+            {"WS_AUTH": "jwt", "WS_JWT_SECRET": "s" * 32, "NATS_SUBJECTS": "wsgate.>"},
+            "NATS_SUBJECTS",
+            "overlaps 'wsgate.control.revoke', which is no channel",
+        ),
         ({"WS_TLS_CERT": __file__}, "WS_TLS_KEY", "WS_TLS_CERT is set"),
         ({"WS_TLS_KEY": __file__}, "WS_TLS_KEY", "WS_TLS_CERT is not set"),
         ({"NATS_CREDS": __file__, "NATS_TOKEN": "t"}, "NATS_TOKEN", "NATS_CREDS is set as well"),
@@ -248,6 +267,21 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     assert "hun" not in "".join(lines)
 
 
+@pytest.mark.parametrize(
+    "keys", ["https://me:hunter2@issuer.example/jwks", "https://issuer.example/jwks?key=hunter2"]
+)
+def test_no_key_is_shown(monkeypatch: pytest.MonkeyPatch, keys: str) -> None:
+    settings = Settings(ws_jwt_keys=[keys])
+    assert "hunter2" not in f"{settings!r} {settings!s}"
+    lines = problems(monkeypatch, WS_JWT_SECRET="hunter2", WS_JWT_KEYS=f"a.pem,{keys}")
+    assert [line.partition(":")[0] for line in lines] == ["WS_JWT_SECRET", "WS_JWT_KEYS"]
+    assert "hunter2" not in "".join(lines)
+
+
+def test_control_subjects_are_channels_like_others_without_authentication() -> None:
+    assert Settings(nats_subjects=[">"]).nats_subjects == (">",)
+
+
 def test_settings_show_no_secret() -> None:
     settings = Settings(nats_url=["nats://me:hunter2@x"], nats_user="u", nats_password="hunter2")
     assert "hunter2" not in f"{settings!r} {settings!s}"
@@ -287,7 +321,7 @@ def test_subjects_that_no_rule_matches() -> None:
 
 def default_in_words(field: FieldInfo) -> str:
     default: Any = field.default
-    if default is None:
+    if default is None or default == ():
         return ""
     if isinstance(default, Rules):
         return "[below](#rules)"

@@ -46,7 +46,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 def test_the_readme_s_settings_are_real() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `(.+?)` \| (.+) \|$", README, re.MULTILINE)
-    assert len(rows) == 6
+    assert len(rows) == 8
     for name, default, text in rows:
         field = Settings.model_fields[name.lower()]
         value = field.default

@@ -13,6 +13,12 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from wsgate import metrics
+from wsgate.auth import authenticator as auth
+from wsgate.auth.keys import KeySource
+from wsgate.auth.keyset import from_secret
+from wsgate.auth.origins import Given
+from wsgate.auth.permissions import NOTHING
+from wsgate.auth.verifier import TokenOptions
 from wsgate.core.sink import PythonSink
 from wsgate.hub import Hub
 from wsgate.limits import Limits
@@ -82,6 +88,17 @@ class Tls:
     failures: int = 4
 
 
+class Authenticator:
+    """One that counted everything there is to count."""
+
+    def __init__(self) -> None:
+        keys = [*metrics.AUTH_REFUSALS, *metrics.AUTH_TOTALS, *metrics.AUTH_LEVELS]
+        self.counts = {key: place for place, key in enumerate(keys, 1)}
+
+    def snapshot(self) -> dict[str, int | float]:
+        return dict(self.counts)
+
+
 @dataclass
 class Gateway:
     hub: Hub
@@ -90,6 +107,7 @@ class Gateway:
     acceptor: Acceptor = field(default_factory=Acceptor)
     handshakes: Handshakes = field(default_factory=Handshakes)
     tls: Tls | None = field(default_factory=Tls)
+    authenticator: Authenticator | None = field(default_factory=Authenticator)
 
 
 class Client:
@@ -247,6 +265,40 @@ def test_tls_is_reported_where_there_is_any() -> None:
     with_gateway(test)
 
 
+def test_authentication_is_reported_where_there_is_any() -> None:
+    async def test(gateway: Gateway, sink: Socket) -> None:
+        assert gateway.authenticator is not None
+        counts = gateway.authenticator.counts
+        gateway.hub.control("wsgate.control.revoke", b"nonsense")
+        seen = scrape(gateway)
+        for key, reason in metrics.AUTH_REFUSALS.items():
+            assert seen["ws_auth_refused_total", (("reason", reason),)] == counts[key]
+        for key, named in metrics.AUTH_TOTALS.items():
+            assert seen[f"{named.name}_total", ()] == counts[key]
+        for key, named in metrics.AUTH_LEVELS.items():
+            assert seen[named.name, ()] == counts[key]
+        assert seen["ws_auth_revocations_refused_total", ()] == 1
+
+        gateway.authenticator = None
+        assert not any(name.startswith("ws_auth") for name, _ in scrape(gateway))
+
+    with_gateway(test)
+
+
+def test_everything_that_authentication_counts_is_a_metric() -> None:
+    async def test(gateway: Gateway, sink: Socket) -> None:
+        real = auth.Authenticator(
+            KeySource(Given(from_secret("x" * 32))), TokenOptions(permissions_default=NOTHING)
+        )
+        assert set(real.snapshot()) == {
+            *metrics.AUTH_REFUSALS,
+            *metrics.AUTH_TOTALS,
+            *metrics.AUTH_LEVELS,
+        }
+
+    with_gateway(test)
+
+
 def test_every_total_of_the_core_is_a_metric() -> None:
     async def test(gateway: Gateway, sink: Socket) -> None:
         assert set(gateway.hub.core.counters.snapshot()) == {*metrics.TOTALS, "dropped"}
@@ -298,6 +350,8 @@ def test_names_and_texts_follow_the_conventions() -> None:
         ("hub.py", r"self\._refuse\(\s*\"(\w+)\"", metrics.PUBLICATION_REFUSALS),
         ("hub.py", r"self\._note_end\(\s*\w+,\s*\"(\w+)\"", metrics.CLOSE_REASONS),
         ("hub.py", r"self\._end\(\s*\w+,\s*CloseCode\.(\w+)", metrics.CLOSE_REASONS),
+        ("login.py", r"lock_out\(\s*\w+,\s*CloseCode\.(\w+)", metrics.CLOSE_REASONS),
+        ("login.py", r"return CloseCode\.(\w+)", metrics.CLOSE_REASONS),
         ("upgrade.py", r"self\._refuse\(\s*[\w.]+,\s*\"(\w+)\"", metrics.HANDSHAKE_REFUSALS),
     ],
 )

@@ -454,7 +454,9 @@ def test_the_range_of_a_close_code_says_whether_to_reconnect() -> None:
     for code in CloseCode:
         if code >= 4000:
             assert code.reconnect == (4000 <= code <= 4499)
-    assert {code for code in CloseCode if code < 4000 and code.reconnect} == {1001, 1011, 1012}
+    assert {code for code in CloseCode if code < 4000 and code.reconnect} == {
+        *(1001, 1011, 1012, 1013),
+    }
 
 
 # --------------------------------------------------------------------------------- subprotocol

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from wsgate import protocol
+from wsgate.auth.identity import KeysUnavailable, Refusal, TokenExpired, TokenRefused
+from wsgate.login import WAITING_BYTES_MAX, WAITING_MESSAGES_MAX, close_code
 from wsgate.protocol import CloseCode, ErrorCode, ProtocolError
 from wsgate.rules import DEFAULT_RULES, RULES_MAX
 from wsgate.session import Session, admit
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
-LATER = ("authorized", "paused", "resumed")
+LATER = ("paused", "resumed")
 
 
 def section(title: str) -> str:
@@ -40,15 +42,8 @@ def blocks(text: str) -> list[str]:
 
 
 def test_errors() -> None:
-    documented = [
-        (code.rstrip("* ").strip("`"), message) for code, _, message, _ in table("Errors")
-    ]
+    documented = [(code.strip("`"), message) for code, _, message, _ in table("Errors")]
     assert documented == [(code.value, code.message) for code in ErrorCode]
-
-
-def test_reserved_errors() -> None:
-    reserved = {code.rstrip("* ").strip("`") for code, *_ in table("Errors") if code.endswith("*")}
-    assert reserved == {ErrorCode.NOT_PERMITTED, ErrorCode.AUTH_FAILED}
 
 
 def test_close_codes() -> None:
@@ -58,13 +53,29 @@ def test_close_codes() -> None:
     ]
     assert documented == [
         (
-            f"{code.value} *" if code.when.startswith("reserved: ") else f"{code.value}",
+            f"{code.value}",
             code.reason,
-            code.when.removeprefix("reserved: "),
+            code.when,
             "yes" if code.reconnect else "no",
         )
         for code in CloseCode
     ]
+
+
+def test_the_ends_of_a_token_that_is_no_good() -> None:
+    assert [int(code) for _, code in table("Authentication")] == [
+        close_code(TokenExpired()),
+        close_code(TokenRefused(Refusal.SIGNATURE)),
+        close_code(TokenRefused(Refusal.REVOKED)),
+        close_code(KeysUnavailable()),
+    ]
+
+
+def test_what_may_wait_for_keys() -> None:
+    said = (
+        f"At most {WAITING_MESSAGES_MAX} of them may wait, of\ntogether {WAITING_BYTES_MAX} bytes"
+    )
+    assert said in section("Authentication")
 
 
 def test_limits() -> None:
@@ -101,6 +112,8 @@ def encoded_again(line: str) -> bytes:
         return protocol.encode_subscribed(fields["channels"], errors, reply_to)
     if kind == "unsubscribed":
         return protocol.encode_unsubscribed(fields["channels"], reply_to)
+    if kind == "authorized":
+        return protocol.encode_authorized(fields.get("expires"), reply_to)
     if kind == "pong":
         return protocol.encode_pong(reply_to)
     if kind == "error":

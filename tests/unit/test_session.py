@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-from wsgate.protocol import CloseCode, ErrorCode, Ping, ProtocolError, Subscribe, Unsubscribe
+from wsgate.auth.identity import Identity
+from wsgate.auth.permissions import EVERYTHING, Permissions
+from wsgate.protocol import Auth, CloseCode, ErrorCode, Ping, ProtocolError, Subscribe, Unsubscribe
 from wsgate.rules import DEFAULT_RULES
 from wsgate.session import Session, admit
 
@@ -34,7 +36,6 @@ def test_commands_that_can_be_executed() -> None:
 @pytest.mark.parametrize(
     ("message", "what"),
     [
-        (b'{"type":"auth","token":"t","id":4}', "auth"),
         (b'{"type":"pause","id":4}', "pause"),
         (b'{"type":"resume","id":4}', "resume"),
         (subscribe(recover={"global.trending": {"epoch": "e", "seq": 1}}, id=4), "recover"),
@@ -44,6 +45,22 @@ def test_what_is_not_supported_says_so(message: bytes, what: str) -> None:
     error = refused(Session(), message)
     assert (error.code, error.reply_to, error.close) == (ErrorCode.NOT_SUPPORTED, 4, None)
     assert error.message == f"{what} is not supported yet"
+
+
+def test_without_authentication_nobody_is_asked_for_a_token() -> None:
+    error = refused(Session(), b'{"type":"auth","token":"t","id":4}')
+    assert (error.code, error.reply_to, error.close) == (ErrorCode.NOT_SUPPORTED, 4, None)
+    assert error.message == "this gateway asks nobody for a token (WS_AUTH=none)"
+
+
+@pytest.mark.parametrize("message", [subscribe(id=1), b'{"type":"unsubscribe","channels":[]}'])
+def test_auth_comes_first(message: bytes) -> None:
+    session = Session(authenticated=True)
+    assert refused(session, message).code is ErrorCode.AUTH_REQUIRED
+    assert session.handle(PING) == Ping()
+    assert session.handle(b'{"type":"auth","token":"t"}') == Auth("t")
+    session.identity = Identity("user-1", None, EVERYTHING)
+    assert not isinstance(session.handle(message), Auth)
 
 
 def test_recovering_nothing_is_an_ordinary_subscribe() -> None:
@@ -97,11 +114,14 @@ def admitted(
     held: set[str] | None = None,
     limit: int = 1000,
     known: dict[str, int] | None = None,
+    permissions: Permissions = EVERYTHING,
 ) -> tuple[dict[str, int | None], dict[str, ErrorCode]]:
     held = held or set()
     known = known or {}
     command = Subscribe(tuple(channels))
-    return admit(command, DEFAULT_RULES, known.get, len(held), held.__contains__, limit)
+    return admit(
+        command, DEFAULT_RULES, known.get, len(held), held.__contains__, permissions, limit
+    )
 
 
 def test_channels_and_permitted_patterns_are_admitted_in_order() -> None:
@@ -130,6 +150,22 @@ def test_each_refused_channel_has_its_error() -> None:
         " ": ErrorCode.BAD_CHANNEL,
         ">": ErrorCode.PATTERN_NOT_ALLOWED,
         "a..b": ErrorCode.BAD_CHANNEL,
+    }
+
+
+def test_what_the_token_does_not_permit_takes_no_room() -> None:
+    accepted, errors = admitted(
+        ["global.new", "global.>", "global.trending", "token.a.update", "token.*.update", "other"],
+        limit=2,
+        known={"global.trending": 2},
+        permissions=Permissions(["global.new", "token.*.update"]),
+    )
+    assert accepted == {"global.new": 3, "token.a.update": 0}
+    assert errors == {
+        "global.>": ErrorCode.NOT_PERMITTED,
+        "global.trending": ErrorCode.NOT_PERMITTED,
+        "token.*.update": ErrorCode.TOO_MANY_SUBSCRIPTIONS,
+        "other": ErrorCode.UNKNOWN_CHANNEL,
     }
 
 

@@ -19,6 +19,7 @@ from wsgate.auth.identity import (
     TokenRefused,
 )
 from wsgate.auth.keys import KeySource
+from wsgate.auth.revocations import Revocations
 from wsgate.auth.tickets import Tickets
 from wsgate.auth.verifier import TokenOptions, Verifier
 
@@ -37,6 +38,7 @@ class Authenticator:
         self._source = source
         self._verifier = Verifier(lambda: source.keys, options)
         self._tickets = tickets or Tickets()
+        self._revocations = Revocations()
         self._clock = clock
         self.accepted = 0
         self.expired = 0
@@ -80,11 +82,9 @@ class Authenticator:
             self.refused[Refusal.UNKNOWN_KEY] += 1
             raise TokenRefused(Refusal.UNKNOWN_KEY) from None
 
-    def note_revoked(self) -> Refusal:
-        """What was accepted a moment ago is refused after all."""
-        self.accepted -= 1
-        self.refused[Refusal.REVOKED] += 1
-        return Refusal.REVOKED
+    def revoke(self, subject: str) -> None:
+        """No token of the subject that was issued until now, nor its ticket, is good any more."""
+        self._revocations.revoke(subject, self._clock())
 
     def issue_ticket(self, identity: Identity, ttl_s: float) -> str:
         """A stand-in for the identity's token, once, for so long."""
@@ -97,6 +97,9 @@ class Authenticator:
             "expired": self.expired,
             "unavailable": self.unavailable,
             **{f"refused_{reason}": self.refused[reason] for reason in Refusal},
+            "revocations": self._revocations.total,
+            "revocations_held": len(self._revocations),
+            "revocations_pushed_out": self._revocations.pushed_out,
             **{f"tickets_{name}": count for name, count in self._tickets.snapshot().items()},
             **{f"keys_{name}": count for name, count in self._source.snapshot().items()},
         }
@@ -112,13 +115,19 @@ class Authenticator:
         except TokenExpired:
             self.expired += 1
             raise
-        self.accepted += 1
-        return identity
+        return self._accepted(identity)
 
     def _redeem(self, ticket: str) -> Identity:
         identity = self._tickets.redeem(ticket, self._clock())
         if identity is None:
             self.refused[Refusal.TICKET] += 1
             raise TokenRefused(Refusal.TICKET)
+        return self._accepted(identity)
+
+    def _accepted(self, identity: Identity) -> Identity:
+        """Unless its subject was cut off since its token was issued."""
+        if self._revocations.covers(identity, self._clock()):
+            self.refused[Refusal.REVOKED] += 1
+            raise TokenRefused(Refusal.REVOKED)
         self.accepted += 1
         return identity

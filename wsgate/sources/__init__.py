@@ -33,6 +33,13 @@ class Feed(Protocol):
         """
         ...
 
+    def control(self, subject: str, payload: bytes) -> None:
+        """Hand over a message for the gateway itself, which came on a control subject.
+
+        What the feed can make nothing of it counts and logs.
+        """
+        ...
+
     def feed_stale(self, source: str) -> None:
         """The source has lost its origin: what is published from here on may never arrive."""
         ...

@@ -27,6 +27,8 @@ from wsgate.sources.nats_report import NatsReporter
 class NatsSource:
     """Subscribes to ``subjects`` on one of ``servers`` at a time; a :class:`~.Source`.
 
+    What comes on ``control_subjects`` is no publication, but for the gateway itself.
+
     Raises ValueError for an address or a subject that can never work; whatever else is wrong is
     logged, and tried again.
     """
@@ -41,6 +43,7 @@ class NatsSource:
         user: str | None = None,
         password: str | None = None,
         token: str | None = None,
+        control_subjects: Sequence[str] = (),
         name: str = "nats",
         limits: NatsLimits | None = None,
         random: Random | None = None,
@@ -52,13 +55,16 @@ class NatsSource:
             if not is_channel_or_pattern(subject):
                 raise ValueError(f"not a subject or a pattern of subjects: {subject!r}")
         self._subjects = tuple(subjects)
+        self._control_subjects = tuple(control_subjects)
         self._addresses = [Address.parse(one) for one in servers]
         self._login = Login(Path(creds_file) if creds_file else None, user, password, token)
         self._name = name
         self._limits = limits or NatsLimits()
         self._random = random or Random()
         log = log or structlog.get_logger()
-        self._report = NatsReporter(feed, name, self._subjects, self._limits, log)
+        self._report = NatsReporter(
+            feed, name, self._subjects, self._limits, log, control_subjects=control_subjects
+        )
         self._link: NatsLink | None = None
         self._received_before = 0
         self._task: asyncio.Task[None] | None = None
@@ -118,7 +124,14 @@ class NatsSource:
         """One connection from beginning to end; how many seconds it was live."""
         loop = asyncio.get_running_loop()
         login = address.login or self._login
-        link = NatsLink(address, login, self._subjects, self._report, self._limits)
+        link = NatsLink(
+            address,
+            login,
+            self._subjects,
+            self._report,
+            self._limits,
+            control_subjects=self._control_subjects,
+        )
         self._link = link
         began: float | None = None
         try:

@@ -32,6 +32,9 @@ class LinkOwner(Protocol):
     async def receive(self, message: Message) -> None:
         """A message. The one hot call; must not wait for anything."""
 
+    async def receive_control(self, message: Message) -> None:
+        """A message on one of the control subjects."""
+
     def dropped(self, subject: str) -> None:
         """A message for this subscription was thrown away, since too many were waiting."""
 
@@ -67,10 +70,13 @@ class NatsLink:
         subjects: Sequence[str],
         owner: LinkOwner,
         limits: NatsLimits,
+        *,
+        control_subjects: Sequence[str] = (),
     ) -> None:
         self._address = address
         self._login = login
-        self._subjects = tuple(subjects)
+        self._receivers = dict.fromkeys(subjects, owner.receive)
+        self._receivers |= dict.fromkeys(control_subjects, owner.receive_control)
         self._owner = owner
         self._limits = limits
         self._loop = asyncio.get_running_loop()
@@ -134,14 +140,14 @@ class NatsLink:
         if not self._client.is_connected:
             # connect() takes any answer but an -ERR for a welcome, and sends nothing ever after.
             raise ProtocolError
-        for subject in self._subjects:
+        for subject in self._receivers:
             await self._subscribe(subject)
         await self._confirm()
 
     async def _subscribe(self, subject: str) -> None:
         self._subscriptions[subject] = await self._client.subscribe(
             subject,
-            cb=self._owner.receive,  # type: ignore[arg-type]  # of our own class of messages
+            cb=self._receivers[subject],  # type: ignore[arg-type]  # of our own class of messages
             pending_msgs_limit=self._limits.pending_msgs,
             pending_bytes_limit=self._limits.pending_bytes,
         )
@@ -235,7 +241,7 @@ class NatsLink:
     def _on_permissions(self, error: Exception) -> None:
         # nats-py puts what the server says into lower case.
         text = str(error)
-        denied = [one for one in self._subjects if f'"{one.lower()}"' in text]
+        denied = [one for one in self._receivers if f'"{one.lower()}"' in text]
         if not denied:
             self._owner.complained(error)
         for subject in denied:

@@ -77,11 +77,14 @@ class NatsReporter:
         subjects: Sequence[str],
         limits: NatsLimits,
         log: FilteringBoundLogger,
+        *,
+        control_subjects: Sequence[str] = (),
     ) -> None:
         self._feed = feed
         self._publish = feed.publish
         self._name = name
         self._subjects = tuple(subjects)
+        self._control_subjects = frozenset(control_subjects)
         self._log = log.bind(source=name)
         self._throttle = Throttle(limits.log_interval_s)
         self._gap_interval_s = limits.gap_interval_s
@@ -132,11 +135,15 @@ class NatsReporter:
         except Exception as error:
             self._feed_failed(error)
 
+    async def receive_control(self, message: Message) -> None:
+        self._tell(self._feed.control, message.subject, message.data)
+
     def dropped(self, subject: str) -> None:
         self.dropped_total += 1
-        self._holes.add(subject)
-        if self._gap_timer is None:
-            self._tell_holes()
+        if subject not in self._control_subjects:  # of those no client could miss anything
+            self._holes.add(subject)
+            if self._gap_timer is None:
+                self._tell_holes()
         self._complain("nats_slow_consumer", ("slow", subject), subject=subject)
 
     def denied(self, subject: str) -> None:
@@ -145,13 +152,15 @@ class NatsReporter:
             "nats_subject_denied",
             ("denied", subject),
             subject=subject,
-            hint="let this user subscribe to it on the server, or take it out of NATS_SUBJECTS",
+            hint="let this user subscribe to it on the server"
+            + ("" if subject in self._control_subjects else ", or take it out of NATS_SUBJECTS"),
         )
 
     def granted(self, subject: str) -> None:
         self._throttle.forget(("denied", subject))
         self._say("info", "nats_subject_granted", subject=subject)
-        self._tell(self._feed.feed_gap, self._name, (subject,))
+        if subject not in self._control_subjects:
+            self._tell(self._feed.feed_gap, self._name, (subject,))
 
     def complained(self, error: Exception) -> None:
         self.errors += 1
