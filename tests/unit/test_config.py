@@ -287,7 +287,7 @@ def test_subjects_that_no_rule_matches() -> None:
 
 def default_in_words(field: FieldInfo) -> str:
     default: Any = field.default
-    if default is None:
+    if default is None or default == ():
         return ""
     if isinstance(default, Rules):
         return "[below](#rules)"
