@@ -47,7 +47,13 @@ class Busy(asyncio.Protocol):
 
 
 def refuse(transport: asyncio.Transport, answer: bytes) -> None:
-    """Answer, and wait for the client to close: what it still sends would take the answer away."""
+    """Answer, and wait for the client to close: what it still sends would take the answer away.
+
+    TLS has no half of a connection to close, and closes the whole.
+    """
     transport.write(answer)
     transport.set_protocol(Drain(transport.get_protocol()))
-    transport.write_eof()
+    if transport.can_write_eof():
+        transport.write_eof()
+    else:
+        transport.close()
