@@ -1,9 +1,11 @@
 """Builds the compiled half of wsgate.
 
-``ext/`` mirrors the import path and is the Cython include root. Two profiles:
+``ext/`` mirrors the import path and is the Cython include root. Three profiles:
 
 * release (default);
-* ``WSGATE_DEBUG=1``: bounds checks, C assertions and live-object counters (``make debug``).
+* ``WSGATE_DEBUG=1``: bounds checks, C assertions and live-object counters (``make debug``);
+* ``WSGATE_SANITIZE=1``: that under AddressSanitizer and UndefinedBehaviorSanitizer, and reporting
+  what is reached (``make asan``, ``make fuzz``).
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 ROOT = Path(__file__).parent
-DEBUG = os.environ.get("WSGATE_DEBUG") == "1"
+SANITIZE = os.environ.get("WSGATE_SANITIZE") == "1"
+DEBUG = SANITIZE or os.environ.get("WSGATE_DEBUG") == "1"
+PROFILE = "asan" if SANITIZE else "debug" if DEBUG else "release"
 
 DIRECTIVES = {
     "language_level": 3,
@@ -29,6 +33,11 @@ DIRECTIVES = {
 
 CFLAGS = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
 CFLAGS += ["-O1", "-g", "-UNDEBUG"] if DEBUG else ["-O3", "-g1", "-DNDEBUG"]
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+# Read beside the sanitizers: a fuzzer wants to know which code an input reached.
+COVERAGE = ["-fsanitize-coverage=trace-pc"]
+if SANITIZE:
+    CFLAGS += [*SANITIZERS, "-fno-omit-frame-pointer", *COVERAGE]
 
 
 def extensions() -> list[Extension]:
@@ -40,10 +49,11 @@ def extensions() -> list[Extension]:
         found.append(
             Extension(
                 name,
-                [str(relative)],
+                [str(relative), *(["tests/fuzz/coverage.c"] if SANITIZE else [])],
                 include_dirs=["ext"],
                 define_macros=[("WSGATE_DEBUG", "1" if DEBUG else "0")],
                 extra_compile_args=CFLAGS,
+                extra_link_args=SANITIZERS if SANITIZE else [],
             )
         )
     return found
@@ -53,7 +63,7 @@ setup(
     ext_modules=cythonize(
         extensions(),
         include_path=["ext"],
-        build_dir="build/cython-debug" if DEBUG else "build/cython",
+        build_dir="build/cython" if PROFILE == "release" else f"build/cython-{PROFILE}",
         compiler_directives=DIRECTIVES,
         nthreads=os.cpu_count() or 1,
     ),

@@ -281,7 +281,7 @@ class Hub:
             connection.close_transport()
             return
         close = Frame.close(code, CloseCode(code).reason)  # type: ignore[call-arg]
-        self.core.delivery.end(connection.handle, close, False)
+        self.core.delivery.end(connection.handle, close, True)  # its good commands were replied to
         self._await_close(connection)
 
     def lost(self, connection: Connection) -> None:

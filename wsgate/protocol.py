@@ -83,7 +83,7 @@ class CloseCode(IntEnum):
     GOING_AWAY = 1001, "answer to the client's own CLOSE, as from a page that is left"
     PROTOCOL_ERROR = 1002, "the client broke the WebSocket protocol"
     UNSUPPORTED_DATA = 1003, "the client sent a binary message"
-    BAD_UTF8 = 1007, "the client sent text that is not UTF-8"
+    BAD_PAYLOAD = 1007, "the client sent text that is not UTF-8, or what cannot be inflated"
     MESSAGE_TOO_BIG = 1009, "the client sent a message over the limit"
     INTERNAL_ERROR = 1011, "the gateway failed on this connection"
     SERVICE_RESTART = 1012, "the gateway is stopping or restarting"

@@ -316,7 +316,7 @@ class Settings(BaseSettings):
         Allowed(f"a whole number of milliseconds, 0 to {FLUSH_WINDOW_MS_MAX}"),
     ] = Field(default=0, description="How long publications are gathered before they are written")
     ws_deflate: Annotated[bool, Allowed("true or false")] = Field(
-        default=False,
+        default=True,
         description="Whether publications are compressed, once, for clients that can inflate them",
     )
     ws_rules: Annotated[

@@ -41,6 +41,8 @@ static struct {
 
 static struct channels channels;
 static struct connection *connections;
+static char **tokens; /* one for each connection, in turn */
+static unsigned token_count;
 static struct tally tally;
 static struct histogram handshakes;
 static struct { uint64_t opened, live, failed, gone, refused, gaps, feeds, errors, closes, deflated, wire_bytes; } seen;
@@ -151,11 +153,12 @@ static void open_due(void) {
 static void send_upgrade(struct connection *connection) {
     struct epoll_event readable = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET,
                                    .data.u32 = (uint32_t)(connection - connections)};
-    char request[320];
+    static char request[8192];
+    const char *token = token_count ? tokens[(unsigned)(connection - connections) % token_count] : NULL;
     int length = sprintf(request,
-                         "GET /ws HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         "GET /ws%s%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
-                         want.port, want.deflate ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
+                         token ? "?auth=" : "", token ? token : "", want.port, want.deflate ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
     epoll_ctl(epoll, EPOLL_CTL_MOD, connection->fd, &readable);
     connection->stage = UPGRADING;
     if (send_all(connection->fd, request, (size_t)length) < 0) drop(connection);
@@ -271,12 +274,24 @@ static void on_command(void) {
     }
 }
 
+static void read_tokens(const char *path) {
+    static char line[4096];
+    FILE *file = fopen(path, "r");
+    if (!file) die(path);
+    while (fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = 0;
+        tokens = must(realloc(tokens, (token_count + 1) * sizeof *tokens));
+        tokens[token_count++] = must(strdup(line));
+    }
+    fclose(file);
+}
+
 static void options(int argc, char **argv) {
     static const struct option table[] = {
         {"port", 1, 0, 'p'},   {"connections", 1, 0, 'n'}, {"channels", 1, 0, 'c'}, {"per-template", 1, 0, 't'},
         {"each", 1, 0, 'k'},   {"seed", 1, 0, 's'},        {"rate", 1, 0, 'r'},     {"in-flight", 1, 0, 'f'},
         {"source", 1, 0, 'b'}, {"size", 1, 0, 'z'},        {"idle", 0, 0, 'i'},     {"deflate", 0, 0, 'd'},
-        {0},
+        {"tokens", 1, 0, 'j'}, {0},
     };
     for (int option; (option = getopt_long(argc, argv, "", table, NULL)) != -1;) switch (option) {
         case 'p': want.port = (unsigned)atoi(optarg); break;
@@ -291,6 +306,7 @@ static void options(int argc, char **argv) {
         case 'z': want.payload_size = (size_t)atoi(optarg); break;
         case 'i': want.idle = true; break;
         case 'd': want.deflate = true; break;
+        case 'j': read_tokens(optarg); break;
         default: exit(2);
         }
     if (want.deflate && !can_inflate()) {

@@ -12,7 +12,8 @@ from typing import Any
 from benchmarks.fanout.child import Child, Failure
 
 REQUEST = (
-    "GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "GET /ws{query} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+    "Connection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 
@@ -42,10 +43,10 @@ def _message(stream: Any) -> dict[str, Any]:
     return message
 
 
-def subscribe(port: int, channel: str) -> dict[str, Any]:
+def subscribe(port: int, channel: str, query: str = "") -> dict[str, Any]:
     """The server's reply to a subscription; OSError where there is none."""
     with socket.create_connection(("127.0.0.1", port), timeout=3) as connection:
-        connection.sendall(REQUEST.format(port=port).encode())
+        connection.sendall(REQUEST.format(port=port, query=query).encode())
         stream = connection.makefile("rb")
         status = stream.readline()
         if b" 101 " not in status:
@@ -72,10 +73,10 @@ def accepts(port: int) -> bool:
         return trial.connect_ex(("127.0.0.1", port)) == 0
 
 
-def serves(port: int, channel: str, seq_min: int = 0) -> bool:
+def serves(port: int, channel: str, seq_min: int = 0, query: str = "") -> bool:
     """Whether a subscription is granted, with the channel at that position or later."""
     try:
-        reply = subscribe(port, channel)
+        reply = subscribe(port, channel, query)
     except (OSError, ValueError):
         return False
     granted = reply.get("channels", {}).get(channel)

@@ -35,6 +35,8 @@ class Scenario:
     """Updates per second on each channel."""
     window_ms: int = 0
     connections: int = 10_000
+    tokens: str = ""
+    """Each client has a JWT of its own, signed by this algorithm; empty: none is asked for."""
     connect_rate: float = 0.0
     """Handshakes per second; 0: as fast as they complete."""
     seconds: float = 30.0
@@ -116,6 +118,28 @@ SCENARIOS = (
         each=5,
         connect_rate=2000,
         targets=(Target("cpu_us_per_handshake", 150),),
+    ),
+    Scenario(
+        name="handshake-hs256",
+        about="the same, each with a token of its own, HS256",
+        kind=Kind.HANDSHAKE,
+        channels="token.c%02u.update",
+        per_template=100,
+        each=5,
+        tokens="HS256",
+        connect_rate=2000,
+        targets=(Target("cpu_us_per_handshake", 170),),
+    ),
+    Scenario(
+        name="handshake-es256",
+        about="the same, each with a token of its own, ES256",
+        kind=Kind.HANDSHAKE,
+        channels="token.c%02u.update",
+        per_template=100,
+        each=5,
+        tokens="ES256",
+        connect_rate=2000,
+        targets=(Target("cpu_us_per_handshake", 250),),
     ),
 )
 

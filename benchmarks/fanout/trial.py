@@ -15,6 +15,7 @@ from benchmarks.fanout.build import build
 from benchmarks.fanout.child import Child, Failure
 from benchmarks.fanout.sample import Sample, sample
 from benchmarks.fanout.scenarios import Kind, Scenario
+from benchmarks.fanout.tokens import Tokens, make
 
 DEFLATE = "deflate"
 """The gateway, with clients that have agreed on permessage-deflate."""
@@ -62,7 +63,9 @@ class Bench:
             yield port
 
     @contextmanager
-    def server(self, name: str, scenario: Scenario, nats_port: int) -> Iterator[tuple[Child, int]]:
+    def server(
+        self, name: str, scenario: Scenario, nats_port: int, tokens: Tokens | None = None
+    ) -> Iterator[tuple[Child, int]]:
         port = probe.free_port()
         first = scenario.channel_names[0]
         if name == "floor":
@@ -83,12 +86,15 @@ class Bench:
                 "WS_FLUSH_WINDOW_MS": str(scenario.window_ms),
                 "WS_DEFLATE": str(name == DEFLATE).lower(),
                 "LOG_LEVEL": "warning",
+                **(tokens.settings if tokens else {}),
             }
         with self._child(name, command, self.server_core, environment) as child:
             if admin_port:
                 ready = f"http://127.0.0.1:{admin_port}/readyz"
                 probe.wait_until("ready", lambda: probe.http_ok(ready), child)
-            probe.wait_until("serving", lambda: probe.serves(port, first), child)
+            probe.wait_until(
+                "serving", lambda: probe.serves(port, first, query=_query(tokens)), child
+            )
             yield child, port
 
     @contextmanager
@@ -117,6 +123,7 @@ class Bench:
         *,
         idle: bool = False,
         deflate: bool = False,
+        tokens: Tokens | None = None,
     ) -> Iterator[Clients]:
         with ExitStack() as stack:
             started = []
@@ -136,6 +143,7 @@ class Bench:
                 ]
                 command += ["--idle"] if idle else []
                 command += ["--deflate"] if deflate else []
+                command += [f"--tokens={tokens.path}"] if tokens else []
                 child = self._child(f"load-{index}", command, self.other_core, talks=True)
                 started.append(stack.enter_context(child))
             yield Clients(started, connections)
@@ -267,13 +275,16 @@ def memory(bench: Bench, scenario: Scenario, name: str, nats_port: int) -> Figur
 
 
 def handshake(bench: Bench, scenario: Scenario, name: str, nats_port: int) -> Figures:
-    with bench.server(name, scenario, nats_port) as (server, port):
-        _give_last_values(bench, scenario, server, port, nats_port)
-        with bench.clients(scenario, port, WARMING_CONNECTIONS) as clients:
+    tokens = None
+    if scenario.tokens:
+        tokens = make(scenario.tokens, scenario.connections, bench.out)
+    with bench.server(name, scenario, nats_port, tokens) as (server, port):
+        _give_last_values(bench, scenario, server, port, nats_port, tokens)
+        with bench.clients(scenario, port, WARMING_CONNECTIONS, tokens=tokens) as clients:
             clients.ready(READY_S)
         time.sleep(SETTLE_S)
         before = bench.sample(server)
-        with bench.clients(scenario, port, scenario.connections) as clients:
+        with bench.clients(scenario, port, scenario.connections, tokens=tokens) as clients:
             ready = clients.ready(scenario.connections / scenario.connect_rate + READY_S)
             after = bench.sample(server)
             end = clients.finish(scenario.connections * scenario.each)
@@ -303,12 +314,21 @@ def _cost(before: Sample, after: Sample, units: int, unit: str) -> Figures:
     }
 
 
+def _query(tokens: Tokens | None) -> str:
+    return f"?auth={tokens.first}" if tokens else ""
+
+
 def _give_last_values(
-    bench: Bench, scenario: Scenario, server: Child, port: int, nats_port: int
+    bench: Bench,
+    scenario: Scenario,
+    server: Child,
+    port: int,
+    nats_port: int,
+    tokens: Tokens | None = None,
 ) -> None:
     """One publication on every channel. NATS keeps their order: once the last is known, all are."""
     last = scenario.channel_names[-1]
     with bench.publisher(scenario, nats_port, count=1, rate=10) as publisher:
         publisher.event("done", 30)
-    known = lambda: probe.serves(port, last, seq_min=1)  # noqa: E731
+    known = lambda: probe.serves(port, last, seq_min=1, query=_query(tokens))  # noqa: E731
     probe.wait_until("aware of last values", known, server)

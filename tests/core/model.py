@@ -403,11 +403,12 @@ class Model:
         if connection.deaf:
             return
         frame = encode({"pong": PONG, "ping": PING}.get(role, TEXT), payload)
-        for queued in connection.control:
-            if role in ("pong", "feed") and queued.role == role:
-                queued.frame = frame
-                return
-        if connection.control_bytes + len(frame) > self.limits["control_bytes_max"]:
+        room = connection.control_bytes + len(frame) <= self.limits["control_bytes_max"]
+        alike = [queued for queued in connection.control if queued.role == role]
+        if role in ("pong", "feed") and len(alike) >= (16 if role == "pong" and room else 1):
+            alike[-1].frame = frame
+            return
+        if not room:
             self._doom(connection, "slow_consumer")
             return
         connection.control.append(Queued(frame, role=role))

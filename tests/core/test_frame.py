@@ -66,6 +66,13 @@ def test_the_head_is_the_part_that_a_channel_never_changes() -> None:
     assert head == b'{"type":"token_update","channel":"token.abc.update","seq":'
 
 
+def test_a_message_may_be_binary_or_compressed_already() -> None:
+    assert bytes(Frame.text(b"\x00\xff")) == b"\x81\x02\x00\xff"
+    assert bytes(Frame.binary(b"\x00\xff")) == b"\x82\x02\x00\xff"
+    assert bytes(Frame.text(b"\x00", deflated=True)) == b"\xc1\x01\x00"
+    assert bytes(Frame.binary(b"\x00", deflated=True)) == b"\xc2\x01\x00"
+
+
 def test_control_frames() -> None:
     assert bytes(Frame.ping()) == rfc6455.encode(PING, b"")
     assert bytes(Frame.pong(b"x" * 125)) == rfc6455.encode(PONG, b"x" * 125)

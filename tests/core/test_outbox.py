@@ -74,15 +74,19 @@ def test_state_leaves_in_the_order_in_which_it_began_to_be_owed() -> None:
 # control
 
 
-def test_only_the_newest_pong_is_owed() -> None:
+def test_few_pongs_are_owed_and_the_newest_is_among_them() -> None:
     rig, handle = blocked()
     rig.delivery.reply(handle, text(b"first"))
-    for payload in (b"one", b"three", b""):
-        rig.delivery.reply(handle, Frame.pong(payload))
-    assert owed(rig, handle, "control") == 2
-    assert owed(rig, handle, "control_bytes") == len(Frame.text(b"first")) + 2
+    for number in range(16):
+        rig.delivery.reply(handle, Frame.pong(b"%d" % number))
+    rig.delivery.reply(handle, text(b"last"))
+    rig.delivery.reply(handle, Frame.pong(b"in the place of the last of them"))
+    rig.delivery.reply(handle, Frame.pong(b""))
+    assert owed(rig, handle, "control") == 18
     resumed(rig, handle)
-    assert rig.frames(handle)[1:] == [WireFrame(PONG, b"")]
+    pongs = [WireFrame(PONG, b"%d" % number) for number in range(15)] + [WireFrame(PONG, b"")]
+    assert rig.frames(handle)[1:-1] == pongs
+    assert rig.received(handle)[-1] == b"last"
 
 
 def test_only_the_newest_feed_is_owed() -> None:

@@ -63,3 +63,47 @@ class Certificate:
         """What a browser would use that trusts this certificate, and no other."""
         text = self._certificate.public_bytes(Encoding.PEM).decode()
         return ssl.create_default_context(cadata=text)
+
+
+class Authority:
+    """An authority of one's own, and a certificate for 127.0.0.1 that it has signed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.own_path = folder / "authority.pem"
+        self.path = folder / "signed.pem"
+        self.key_path = folder / "signed.key"
+        own_key = ec.generate_private_key(ec.SECP256R1())
+        own_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
+        own = (
+            _dated()
+            .subject_name(own_name)
+            .issuer_name(own_name)
+            .public_key(own_key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .sign(own_key, SHA256())
+        )
+        key = ec.generate_private_key(ec.SECP256R1())
+        address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+        signed = (
+            _dated()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway")]))
+            .issuer_name(own_name)
+            .public_key(key.public_key())
+            .add_extension(address, critical=False)
+            .sign(own_key, SHA256())
+        )
+        self.own_path.write_bytes(own.public_bytes(Encoding.PEM))
+        self.path.write_bytes(signed.public_bytes(Encoding.PEM))
+        self.key_path.write_bytes(
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        )
+
+
+def _dated() -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=30))
+    )

@@ -111,7 +111,7 @@ def test_a_bomb_costs_its_limit_and_a_block(flush: int) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # Beside what a message may hold: the block at hand, a slice of the input, and what is left of it.
+    # Beside what a message may hold: the block at hand, a slice of the input, what is left of it.
     assert peak < len(payload) + BYTES_MAX + 4 * BLOCK_BYTES + zlib_s_own
 
 

@@ -154,14 +154,27 @@ async def test_an_independent_client_agrees_on_the_subprotocol() -> None:
         assert client.subprotocol == "wsgate.v1"
 
 
+@pytest.mark.parametrize(
+    ("offer", "enabled", "agreed"),
+    [
+        ("permessage-deflate; client_max_window_bits", True, True),
+        ("permessage-deflate; client_max_window_bits", False, False),
+        ("permessage-bzip2", True, False),
+        ("permessage-deflate; server_max_window_bits=7", True, False),
+    ],
+)
 @on_loop
-async def test_no_extension_is_accepted() -> None:
-    async with local_gateway() as gateway:
+async def test_the_one_extension_there_is(offer: str, enabled: bool, agreed: bool) -> None:
+    async with local_gateway(ws_deflate=enabled) as gateway:
         client = await gateway.dial()
-        offer = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
-        answer = await client.ask(request(headers=UPGRADE | offer))
+        answer = await client.ask(request(headers=UPGRADE | {"Sec-WebSocket-Extensions": offer}))
         assert answer.status == 101
-        assert "sec-websocket-extensions" not in answer.headers
+        response = answer.headers.get("sec-websocket-extensions")
+        assert (response is not None) == agreed
+        if response is not None:
+            assert response == (
+                "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+            )
 
 
 # Who is refused

@@ -11,12 +11,12 @@ class Frame:
     """One shared frame; ``bytes(frame)`` is what goes over the wire."""
 
     @staticmethod
-    def text(payload: bytes) -> Frame:
-        """A text message that is queued as it comes."""
+    def text(payload: bytes, *, deflated: bool = False) -> Frame:
+        """A text message, queued as it comes; `deflated`: compressed already (RFC 7692 6)."""
 
     @staticmethod
-    def binary(payload: bytes) -> Frame:
-        """A binary message that is queued as it comes."""
+    def binary(payload: bytes, *, deflated: bool = False) -> Frame:
+        """A binary message, queued as it comes; `deflated`: as of ``text``."""
 
     @staticmethod
     def feed(payload: bytes) -> Frame:
@@ -24,7 +24,7 @@ class Frame:
 
     @staticmethod
     def pong(payload: bytes) -> Frame:
-        """A PONG with at most 125 bytes; a newer one takes the place of an owed one."""
+        """A PONG with at most 125 bytes; of many only the first few and the newest stay owed."""
 
     @staticmethod
     def ping() -> Frame:

@@ -1,9 +1,9 @@
 """The end of a connection's inbound side: what still comes is read and forgotten.
 
-Not to read would be cheaper, but closing a socket that has unread bytes resets the connection, and a
-reset takes our CLOSE away from whoever has not read it yet (RFC 6455 7.1.1 has servers close their
-half and read on). picows must not be given it: after an error its parser stays where it is, and its
-buffer doubles with every megabyte that comes.
+Not to read would be cheaper, but closing a socket that has unread bytes resets the connection, and
+a reset takes our CLOSE away from who has not read it yet: RFC 6455 7.1.1 has servers close their
+half and read on. picows must not be given it: after an error its parser stays where it is, and its
+buffer grows with all that comes.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from wsgate.edge.tls import TlsContext
 from wsgate.networks import TrustedNetworks
 
 READ_BUFFER_BYTES: int
+BAD_REQUEST: bytes
 END_OF_HEAD: bytes
 ENCRYPTED_IN_BYTES: int
 ENCRYPTED_OUT_BYTES: int

@@ -14,8 +14,8 @@ WINDOW_BYTES: Final = 32 * 1024
 # Some compressors end a message with a final block and an empty one behind it (RFC 7692 7.2.3.4).
 # zlib stops at each, and to start it again is dear: who writes hundreds wants to keep us busy.
 FINAL_BLOCKS_MAX: Final = 16
-# What the sender left out of its flush, then a final empty block. zlib reaches the end of the stream
-# exactly there if and only if the message ended with a whole block.
+# What the sender left out of its flush, then a final empty block. zlib reaches the end of the
+# stream exactly there if and only if the message ended with a whole block.
 FLUSH_AND_END: Final = b"\x00\x00\xff\xff" + b"\x01\x00\x00\xff\xff"
 
 

@@ -69,7 +69,7 @@ class Connection(WSListener):
         """picows' parser met an error and would have sent CLOSE."""
 
     def close_transport(self) -> None:
-        """Close the socket once the transport has written what it holds; who failed has to follow."""
+        """Close the socket, after a failure our half of it, once all is written."""
 
     def abort(self) -> None:
         """Close the socket now, whatever the transport holds."""

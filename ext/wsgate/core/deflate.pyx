@@ -12,10 +12,9 @@ message it is not sent: an uncompressed message is always right (RFC 7692 6).
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcpy
 
-from wsgate.core.frame cimport OP_TEXT, PLAIN, frame_header_size, frame_new
+from wsgate.core.frame cimport OP_TEXT, PLAIN, RSV1, frame_header_size, frame_new
 
 cdef enum:
-    RSV1 = 0x40                 # RFC 7692 6: this message is compressed
     WINDOW_BITS_MAX = 15        # as far as deflate can refer back at all
 
 

@@ -34,7 +34,7 @@ cdef extern from *:
 
 cdef enum FrameRole:
     PLAIN = 0               # queued as it comes
-    PONG = 1                # only the newest is owed
+    PONG = 1                # only a few are owed, the newest among them
     FEED = 2                # only the newest is owed
     CLOSE = 3               # the last thing ever written
 
@@ -50,6 +50,7 @@ cdef enum Opcode:
 cdef enum:
     HEADER_BYTES_MAX = 10       # an unmasked RFC 6455 header with a 64-bit length
     CONTROL_PAYLOAD_BYTES_MAX = 125
+    RSV1 = 0x40                 # of the first byte: the message is compressed (RFC 7692 6)
 
 
 cdef void frame_free(frame_t* frame) noexcept nogil

@@ -129,6 +129,13 @@ cdef frame_t* _copied(Opcode opcode, bytes payload, FrameRole role) except NULL:
     return frame
 
 
+cdef frame_t* _message(Opcode opcode, bytes payload, bint deflated) except NULL:
+    cdef frame_t* frame = _copied(opcode, payload, PLAIN)
+    if deflated:
+        frame.data[0] |= RSV1
+    return frame
+
+
 cdef class Frame:
     """One shared frame, for code that is not on the hot path.
 
@@ -149,14 +156,14 @@ cdef class Frame:
         return self
 
     @staticmethod
-    def text(payload: bytes) -> Frame:
-        """A text message that is queued as it comes."""
-        return Frame.wrap(_copied(OP_TEXT, payload, PLAIN))
+    def text(payload: bytes, *, deflated: bool = False) -> Frame:
+        """A text message that is queued as it comes; `deflated`: compressed already (RFC 7692 6)."""
+        return Frame.wrap(_message(OP_TEXT, payload, deflated))
 
     @staticmethod
-    def binary(payload: bytes) -> Frame:
-        """A binary message that is queued as it comes."""
-        return Frame.wrap(_copied(OP_BINARY, payload, PLAIN))
+    def binary(payload: bytes, *, deflated: bool = False) -> Frame:
+        """A binary message that is queued as it comes; `deflated`: as of ``text``."""
+        return Frame.wrap(_message(OP_BINARY, payload, deflated))
 
     @staticmethod
     def feed(payload: bytes) -> Frame:
@@ -165,7 +172,7 @@ cdef class Frame:
 
     @staticmethod
     def pong(payload: bytes) -> Frame:
-        """A PONG with at most 125 bytes; a newer one takes the place of an owed one."""
+        """A PONG with at most 125 bytes; of many only the first few and the newest stay owed."""
         if len(payload) > CONTROL_PAYLOAD_BYTES_MAX:
             raise ValueError(f"a PONG carries at most 125 bytes (RFC 6455 5.5), not {len(payload)}")
         return Frame.wrap(_copied(OP_PONG, payload, PONG))

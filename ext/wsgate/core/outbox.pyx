@@ -2,7 +2,7 @@
 
 Owns: a reference to every frame queued in it, a use of every channel in its state lane.
 
-    control   [ subscribed | pong ]  + close     replies; byte limit; newest pong and feed only
+    control   [ subscribed | pong ]  + close     replies; byte limit; newest feed, few pongs
     events    [ f41 | f42 | f43 ]  + gapped      ring; past the limit, which rules lost something
     state     { 7, 12 }                          channels; the frame is looked up when it is written
 
@@ -16,7 +16,7 @@ unsubscribing.
 
 from libc.string cimport memmove
 
-from wsgate.core.frame cimport CLOSE, PLAIN, frame_drop, frame_keep
+from wsgate.core.frame cimport CLOSE, PLAIN, PONG, frame_drop, frame_keep
 from wsgate.core.idset cimport idset_at, idset_contains, idset_discard_all, idset_free, idset_take
 from wsgate.core.memory cimport free_block, grown, resize_block
 from wsgate.core.pattern cimport pattern_matches
@@ -25,29 +25,36 @@ cdef enum:
     RING_LEAST = 8              # 64 bytes: a quiet connection's ring
     RING_KEPT = 64              # larger ones are given back when empty
     OWED_KEPT = 64
+    PONGS_MAX = 16              # owed at once; then the newest takes the place of the one before it
 
 
 # control
 
-cdef int _replace(control_t* control, frame_t* frame) noexcept:
-    """Put `frame` in the place of the owed one with its role; 0 if there is none."""
+cdef int _replace(control_t* control, frame_t* frame, uint32_t most) noexcept:
+    """Put `frame` in the place of the newest with its role, if `most` are owed already; else 0."""
+    cdef uint32_t found = 0
+    cdef uint32_t newest = 0
     cdef uint32_t at
     cdef frame_t* old
     for at in range(control.len):
-        old = control.frames[at]
-        if old.role == frame.role:
-            control.bytes += frame.size - old.size
-            frame_keep(frame, 1)
-            control.frames[at] = frame
-            frame_drop(old)
-            return 1
-    return 0
+        if control.frames[at].role == frame.role:
+            found += 1
+            newest = at
+    if found < most:
+        return 0
+    old = control.frames[newest]
+    control.bytes += frame.size - old.size
+    frame_keep(frame, 1)
+    control.frames[newest] = frame
+    frame_drop(old)
+    return 1
 
 
 cdef int outbox_push_control(outbox_t* self, frame_t* frame, uint32_t bytes_max) except -1:
     """Queue a reply (or CLOSE); takes a reference of its own. 0: no room for it."""
     cdef control_t* control = self.control
     cdef uint32_t cap
+    cdef bint room
     if control == NULL:
         control = <control_t*>resize_block(NULL, sizeof(control_t))
         control.frames = NULL
@@ -61,9 +68,11 @@ cdef int outbox_push_control(outbox_t* self, frame_t* frame, uint32_t bytes_max)
             frame_keep(frame, 1)
             control.close = frame
         return 1
-    if frame.role != PLAIN and _replace(control, frame):
+    room = control.bytes + frame.size <= bytes_max
+    if (frame.role != PLAIN
+            and _replace(control, frame, PONGS_MAX if frame.role == PONG and room else 1)):
         return 1
-    if control.bytes + frame.size > bytes_max:
+    if not room:
         return 0
     if control.len == control.cap:
         cap = grown(control.cap, control.len + 1, 4)

@@ -27,6 +27,7 @@ from wsgate.edge.proxied import Proxied
 log = logging.getLogger("wsgate.edge")
 
 READ_BUFFER_BYTES = 2048        # picows' least
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 END_OF_HEAD = b"\r\n\r\n"
 
 # aiofastnet allocates both for each connection. What clients send is small; what the sink gives at once
@@ -117,14 +118,10 @@ class Protocol(_picows.WSProtocol):
 
     def buffer_updated(self, nbytes):
         cdef Handshakes handshakes = self.handshakes
-        if handshakes is None:
-            _WSProtocol.buffer_updated(self, nbytes)
+        if handshakes is not None:
+            self._ask(nbytes)
         else:
-            if not self._may_ask(nbytes):
-                return
-            handshakes.asking = self
             _WSProtocol.buffer_updated(self, nbytes)
-            handshakes.asking = None
         listener = self.listener
         if listener is None:
             return
@@ -145,6 +142,21 @@ class Protocol(_picows.WSProtocol):
     def _leave_handshakes(self):
         (<Handshakes>self.handshakes).end(self)
         self.handshakes = None
+
+    def _ask(self, nbytes):
+        """picows reads the request, and answers it once it is whole."""
+        cdef Handshakes handshakes = self.handshakes
+        if not self._may_ask(nbytes):
+            return
+        handshakes.asking = self
+        try:
+            _WSProtocol.buffer_updated(self, nbytes)
+        except UnicodeEncodeError:      # of picows, which quotes what was wrong: it was not UTF-8
+            transport = self.transport.underlying_transport
+            transport.write(BAD_REQUEST)
+            transport.close()
+        finally:
+            handshakes.asking = None
 
     def _may_ask(self, Py_ssize_t nbytes):
         """Whether the head of the request, now so much longer, is within its bound; else it is refused."""

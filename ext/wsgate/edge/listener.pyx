@@ -295,7 +295,7 @@ cdef class Connection(WSListener):
         self._leave()
         if self.stream is None:
             return
-        if self.failing:
+        if self.failing and self.stream.can_write_eof():     # TLS has no halves
             self.stream.write_eof()
         else:
             self.stream.close()

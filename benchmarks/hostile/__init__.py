@@ -1,0 +1,1 @@
+"""Hostile clients: what everybody else notices of them."""

@@ -1,0 +1,58 @@
+"""Messages of one client, a line each: whatever they say, each has one answer."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+from tests.core import rfc6455
+from tests.core.wire import Wire
+from tests.fuzz.inmemory import LIMITS
+from tests.fuzz.timeless import run
+from wsgate.hub import Hub
+from wsgate.rules import DEFAULT_RULES
+
+WORDS = [
+    b'{"type":"subscribe","channels":[', b'{"type":"unsubscribe","channels":[', b'{"type":"ping"',
+    b'{"type":"auth","token":"', b'{"type":"pause"}', b'{"type":"resume"}', b'"id":',
+    b'"max_rate":',
+    b'"recover":{',
+    b'"epoch":', b'"seq":', b'"token.a.update"', b'"token.*.update"', b'"global.>"',
+    b'"token.>"', b'"*"', b'">"', b'"a..b"', b"null", b"true", b"1e308", b"9007199254740993",
+    b"\\ud800", b"\\u0000", b"[[[[[[[[", b"\n",
+]  # fmt: skip
+LINES_MAX = 64
+
+
+def fuzz(data: bytes) -> None:
+    run(lambda: _fuzz(data))
+
+
+async def _fuzz(data: bytes) -> None:
+    wire = Wire()
+    hub = Hub(wire, DEFAULT_RULES, LIMITS)
+    connection: Any = SimpleNamespace(
+        handle=0, session=None, end_reason=None, heard=True, pinged=False, close_sent=False,
+        close_was_received=False, peer="-", close_transport=lambda: None, abort=lambda: None,
+    )  # fmt: skip
+    hub.opened(connection)
+    for line in data.split(b"\n")[:LINES_MAX]:
+        if connection.end_reason is not None:
+            break
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            continue  # the edge sees to that
+        sent = len(wire.stream(connection.handle & 0xFFFFFFFF))
+        hub.received(connection, line)
+        hub.core.check()
+        hub.core.delivery.flush_urgent(100)
+        answer = bytes(wire.stream(connection.handle & 0xFFFFFFFF))[sent:]
+        messages = [json.loads(f.payload) for f in rfc6455.parse(answer) if f.opcode == 1]
+        (reply,) = messages
+        assert reply["type"] in ("subscribed", "unsubscribed", "pong", "error"), reply
+        assert hub.core.subscription_count(connection.handle) <= LIMITS.subscriptions_max
+    hub.lost(connection)
+    hub.core.check()
+    hub.stop()
