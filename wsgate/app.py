@@ -21,13 +21,14 @@ from wsgate.auth.permissions import EVERYTHING, NOTHING
 from wsgate.auth.verifier import TokenOptions
 from wsgate.control import REVOKE_SUBJECT
 from wsgate.edge.acceptor import LISTEN_BACKLOG, Acceptor, bound_accepted
-from wsgate.edge.handshake import Handshakes, protocol_factory
+from wsgate.edge.admission import Handshakes
+from wsgate.edge.handshake import protocol_factory
 from wsgate.edge.sink import SocketSink
 from wsgate.edge.tls import TlsContext
 from wsgate.hub import Hub
 from wsgate.metrics import registry
+from wsgate.networks import TrustedNetworks
 from wsgate.origins import Origins
-from wsgate.protocol import COMMAND_BYTES_MAX
 from wsgate.settings import Settings
 from wsgate.sources import Feed, Source
 from wsgate.sources.nats import NatsSource
@@ -76,6 +77,7 @@ class Gateway:
                 flush_window_s=settings.ws_flush_window_ms / 1000,
                 authenticator=self.authenticator,
             )
+            proxies = TrustedNetworks(settings.ws_trusted_proxies)
             self.upgrade = Upgrade(
                 self.hub,
                 sink,
@@ -84,16 +86,23 @@ class Gateway:
                 deflate=settings.ws_deflate,
                 authenticated=self.authenticator is not None,
                 origins=Origins(settings.ws_allowed_origins),
+                proxies=proxies if settings.ws_trusted_proxies else None,
             )
             self.sources = self._source_factory(self.hub)
-            self.handshakes = Handshakes(self._limits.handshake_timeout_s)
+            self.handshakes = Handshakes(
+                self._limits.handshake_timeout_s,
+                at_once_max=self._limits.handshakes_max,
+                header_bytes_max=self._limits.header_bytes_max,
+                per_s=self._limits.handshakes_per_s,
+            )
             self.acceptor = Acceptor(
                 self._listening,
                 protocol_factory(
                     self.upgrade,
                     self.handshakes,
-                    message_bytes_max=COMMAND_BYTES_MAX,
+                    message_bytes_max=self._limits.message_bytes_max,
                     tls=self.tls,
+                    proxies=proxies if settings.ws_proxy_protocol == "on" else None,
                 ),
             )
             self._admin = Admin(

@@ -97,12 +97,14 @@ def serve() -> None:
         events.warning("unknown setting ignored", setting=variable, **hint)
     for subject in settings.subjects_without_rule():
         events.warning("no rule in WS_RULES matches this subject", nats_subject=subject)
-    allowed = descriptors.allow(settings.ws_max_connections)
+    allowed = descriptors.allow(settings.ws_max_connections, settings.ws_max_handshakes)
     if allowed is not None:
         events.warning(
-            "the limit of open files (ulimit -n) is too low for WS_MAX_CONNECTIONS",
+            "the limit of open files (ulimit -n) is too low for WS_MAX_CONNECTIONS and"
+            " WS_MAX_HANDSHAKES together",
             connections_allowed=allowed,
             ws_max_connections=settings.ws_max_connections,
+            ws_max_handshakes=settings.ws_max_handshakes,
         )
 
     from wsgate.app import run

@@ -46,6 +46,7 @@ from wsgate.protocol import (
     Subscribe,
     Unsubscribe,
 )
+from wsgate.rates import AddressCounts
 from wsgate.rules import Rules
 from wsgate.session import Session, admit
 from wsgate.throttle import Throttle
@@ -66,6 +67,7 @@ class Connection(Protocol):
     credential: Credential | None
     session: Session
     end_reason: str | None
+    address_group: str | None
     heard: bool
     pinged: bool
     close_sent: bool
@@ -116,6 +118,9 @@ class Hub:
         self._verbose = log.is_enabled_for(logging.DEBUG)  # else no argument of a line is made
         self._emptied: asyncio.Event | None = None
         self._heart = self._loop.call_later(HEARTBEAT_S, self._beat)
+        self.addresses: AddressCounts[str] | None = None
+        if limits.connections_per_address_max is not None:
+            self.addresses = AddressCounts(limits.connections_per_address_max)
         self.opened_total = 0
         self.refused: Counter[str] = Counter()
         self.controls_refused = 0
@@ -227,6 +232,8 @@ class Hub:
         connection.session = Session(authenticated=self.login is not None)
         self._connections[connection.handle] = connection
         self.opened_total += 1
+        if self.addresses is not None and connection.address_group is not None:
+            self.addresses.enter(connection.address_group)
         # Spread by slot, so that a crowd that came together is not pinged together for ever.
         interval_ms = int(self._limits.ping_interval_s * 1000)
         spread_ms = (connection.handle & 0xFFFFFFFF) * 7919 % interval_ms
@@ -289,8 +296,8 @@ class Hub:
         self._await_close(connection)
 
     def failed(self, connection: Connection, code: int, reason: str) -> None:
-        """The client broke the WebSocket protocol; `reason` is for the log."""
-        self._note_end(connection, f"failed_{code}")
+        """The client broke the WebSocket protocol, or a limit; `reason` is for the log."""
+        self._note_end(connection, f"failed_{code}" if code < 4000 else CloseCode(code).reason)  # type: ignore[call-arg]
         if self._verbose:
             log.debug("client failed", connection=connection.handle, code=code, reason=reason)
         if connection.close_sent:
@@ -308,6 +315,8 @@ class Hub:
             self.login.left(connection)
         self.core.release(connection.handle)
         del self._connections[connection.handle]
+        if self.addresses is not None and connection.address_group is not None:
+            self.addresses.leave(connection.address_group)
         if self._verbose:
             log.debug("disconnected", connection=connection.handle, reason=connection.end_reason)
         if self._emptied is not None and not self._connections:

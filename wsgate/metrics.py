@@ -49,6 +49,10 @@ class Awaits(Protocol):
     @property
     def expired(self) -> int: ...
     @property
+    def shed(self) -> int: ...
+    @property
+    def refused(self) -> Mapping[str, int]: ...
+    @property
     def tls_failed(self) -> int: ...
 
 
@@ -218,7 +222,10 @@ PUBLICATION_REFUSALS: Final = (
     "no_rule",
     "too_many_channels",
 )
-HANDSHAKE_REFUSALS: Final = ("capacity", "not_a_websocket", "origin", "credentials")
+HANDSHAKE_REFUSALS: Final = (
+    *("capacity", "address", "not_a_websocket", "origin", "credentials"),
+    *("handshakes", "handshake_rate", "header_too_large", "proxy_header"),
+)
 
 
 def registry(gateway: Observed) -> CollectorRegistry:
@@ -279,10 +286,15 @@ class GatewayCollector(Collector):
             "Sockets closed because the handshake took too long.",
             handshakes.expired,
         )
+        yield counter(
+            "ws_handshakes_shed",
+            "Sockets closed before their time, because newer ones needed the room.",
+            handshakes.shed,
+        )
         yield by_reason(
             "ws_handshakes_refused",
-            "HTTP requests answered with an error instead of an upgrade.",
-            upgrade.refused,
+            "Sockets and requests answered with an error instead of an upgrade.",
+            {**handshakes.refused, **upgrade.refused},
             HANDSHAKE_REFUSALS,
         )
 

@@ -139,6 +139,10 @@ class AddressCounts(Generic[_Key]):
         """Keys that have connections."""
         return len(self._counts)
 
+    def has_room(self, key: _Key) -> bool:
+        """Whether one more may enter."""
+        return self._counts.get(key, 0) < self._per_key_max
+
     def enter(self, key: _Key) -> bool:
         """Counts one more; False, and nothing is counted, if there are as many as may be."""
         count = self._counts.get(key, 0)

@@ -20,14 +20,28 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from wsgate.auth.limits import LEEWAY_MAX_S, SECRET_BYTES_MIN, TICKET_TTL_MAX_S
 from wsgate.auth.origins import is_url
 from wsgate.control import REVOKE_SUBJECT
-from wsgate.limits import Limits
+from wsgate.limits import EVENTS_BYTES_MIN, Limits
+from wsgate.networks import TrustedNetworks
 from wsgate.origins import ALLOWED_TEXT as ORIGINS_ALLOWED
 from wsgate.origins import Origins
-from wsgate.protocol import is_channel_or_pattern
+from wsgate.protocol import (
+    COMMAND_BYTES_MAX,
+    CONNECTION_SUBSCRIPTIONS_MAX,
+    is_channel_or_pattern,
+)
 from wsgate.rules import DEFAULT_RULES, Rules, overlaps
 
 CONNECTIONS_MAX: Final = 1_000_000
 FLUSH_WINDOW_MS_MAX: Final = 10_000
+HEADER_BYTES_MIN: Final = 1024  # browsers send some hundred bytes, without cookies and a token
+HEADER_BYTES_MAX: Final = 16 * 1024  # picows reads no more
+HANDSHAKE_TIMEOUT_MAX_S: Final = 60
+HANDSHAKES_MAX: Final = 1_000_000
+RATE_MAX: Final = 1_000_000
+MESSAGE_BYTES_MIN: Final = 1024
+FRAGMENTS_MAX: Final = 65_536
+CHANNELS_MAX: Final = 10_000_000
+EVENTS_BYTES_MAX: Final = 64 * 1024 * 1024
 
 Auth = Literal["none", "jwt"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -72,6 +86,11 @@ def _origins(entries: Sequence[str]) -> tuple[str, ...]:
     return tuple(entries)
 
 
+def _networks(entries: Sequence[str]) -> tuple[str, ...]:
+    TrustedNetworks(entries)
+    return tuple(entries)
+
+
 def _listed(check: Callable[[Sequence[str]], tuple[str, ...]]) -> BeforeValidator:
     """A list as the environment writes it, "a,b", or as Python does."""
 
@@ -108,6 +127,14 @@ def _readable(path: Path) -> Path:
     return path
 
 
+def _whole(least: int, most: int, *, of: str = "", zero: str = "") -> tuple[Any, Allowed]:
+    """The bounds of a whole number, and how they read."""
+    what = f"a whole number{of}, {least} to {most}" + (f"; {zero}" if zero else "")
+    return Field(ge=least, le=most), Allowed(what)
+
+
+_UNLIMITED: Final = "0 is no limit"
+_BYTES: Final = " of bytes"
 _PORT: Final = Allowed("a port, 0 to 65535 (0 takes any free one)")
 
 
@@ -151,6 +178,81 @@ class Settings(BaseSettings):
         Field(ge=1, le=CONNECTIONS_MAX),
         Allowed(f"a whole number, 1 to {CONNECTIONS_MAX}"),
     ] = Field(default=10_000, description="Clients past this number are refused with 503")
+    ws_max_connections_per_address: Annotated[int, *_whole(0, CONNECTIONS_MAX, zero=_UNLIMITED)] = (
+        Field(
+            default=0,
+            description="Clients past this number of one IPv4 address, or one /64 of IPv6, are"
+            " refused with 503",
+        )
+    )
+    ws_max_handshakes: Annotated[int, *_whole(1, HANDSHAKES_MAX)] = Field(
+        default=4096, description="Sockets that may be about to upgrade at once"
+    )
+    ws_max_handshakes_per_s: Annotated[int, *_whole(0, RATE_MAX, zero=_UNLIMITED)] = Field(
+        default=0, description="New sockets past this rate are refused with 503"
+    )
+    ws_handshake_timeout_s: Annotated[
+        float,
+        Field(gt=0, le=HANDSHAKE_TIMEOUT_MAX_S),
+        Allowed(f"seconds, above 0 to {HANDSHAKE_TIMEOUT_MAX_S}"),
+    ] = Field(
+        default=5.0,
+        description="How long a socket may take to upgrade, with TLS and a proxy's header",
+    )
+    ws_max_header_bytes: Annotated[int, *_whole(HEADER_BYTES_MIN, HEADER_BYTES_MAX, of=_BYTES)] = (
+        Field(default=8192, description="A longer head of a request is refused with 431")
+    )
+    ws_trusted_proxies: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        _listed(_networks),
+        Allowed("a comma list of networks such as 10.0.0.0/8 or 2001:db8::/32, and addresses"),
+    ] = Field(default=(), description="Proxies that are believed when they say whom they speak for")
+    ws_proxy_protocol: Annotated[
+        Literal["off", "on"],
+        BeforeValidator(_lower),
+        Allowed("off, or on with WS_TRUSTED_PROXIES"),
+    ] = Field(
+        default="off",
+        description="Whether connections of trusted proxies begin with a PROXY protocol header",
+    )
+    ws_max_message_bytes: Annotated[
+        int, *_whole(MESSAGE_BYTES_MIN, COMMAND_BYTES_MAX, of=_BYTES)
+    ] = Field(
+        default=COMMAND_BYTES_MAX,
+        description="A client that sends a longer message, as it comes or inflated, is closed with"
+        " 1009",
+    )
+    ws_max_fragments: Annotated[int, *_whole(1, FRAGMENTS_MAX)] = Field(
+        default=64, description="A client that cuts a message into more is closed with 1009"
+    )
+    ws_max_commands_per_s: Annotated[int, *_whole(0, RATE_MAX, zero=_UNLIMITED)] = Field(
+        default=20,
+        description="A client that sends more, after 10 s' worth at once, is closed with 4504",
+    )
+    ws_max_pings_per_s: Annotated[int, *_whole(0, RATE_MAX, zero=_UNLIMITED)] = Field(
+        default=5,
+        description="A client that sends more ping frames, after 4 s' worth at once, is closed"
+        " with 4504",
+    )
+    ws_max_subscriptions: Annotated[int, *_whole(1, CONNECTION_SUBSCRIPTIONS_MAX)] = Field(
+        default=CONNECTION_SUBSCRIPTIONS_MAX,
+        description="Subscriptions of one client; those past it have an error in the reply",
+    )
+    ws_max_channels: Annotated[int, *_whole(1, CHANNELS_MAX)] = Field(
+        default=100_000,
+        description="Channels that are remembered; past it the longest unused is forgotten",
+    )
+    ws_max_backlog_bytes: Annotated[
+        int,
+        Field(ge=EVENTS_BYTES_MIN, le=EVENTS_BYTES_MAX),
+        Allowed(
+            f"a whole number of bytes, {EVENTS_BYTES_MIN} (the largest publication has to fit) to"
+            f" {EVENTS_BYTES_MAX}"
+        ),
+    ] = Field(
+        default=1024 * 1024, description="Events owed to one client; past it its rule's overflow"
+    )
     ws_auth: Annotated[Auth, BeforeValidator(_lower), Allowed("none or jwt")] = Field(
         default="none",
         description="Who may connect and subscribe; none: anybody, to all that rules allow",
@@ -276,6 +378,13 @@ class Settings(BaseSettings):
             raise ValueError("it is WS_PORT's")
         return port
 
+    @field_validator("ws_proxy_protocol")
+    @classmethod
+    def _header_of_somebody(cls, choice: str, info: ValidationInfo) -> str:
+        if choice == "on" and info.data.get("ws_trusted_proxies") == ():
+            raise ValueError("WS_TRUSTED_PROXIES is not set: there is no proxy to believe")
+        return choice
+
     @field_validator("ws_tls_cert", "ws_tls_key", "nats_creds")
     @classmethod
     def _file_readable(cls, path: Path | None) -> Path | None:
@@ -336,7 +445,20 @@ class Settings(BaseSettings):
 
     def limits(self) -> Limits:
         return Limits(
-            connections_max=self.ws_max_connections, auth_timeout_s=self.ws_auth_timeout_s
+            connections_max=self.ws_max_connections,
+            connections_per_address_max=self.ws_max_connections_per_address or None,
+            handshakes_max=self.ws_max_handshakes,
+            handshakes_per_s=self.ws_max_handshakes_per_s or None,
+            handshake_timeout_s=self.ws_handshake_timeout_s,
+            header_bytes_max=self.ws_max_header_bytes,
+            message_bytes_max=self.ws_max_message_bytes,
+            fragments_max=self.ws_max_fragments,
+            commands_per_s=self.ws_max_commands_per_s or None,
+            pings_per_s=self.ws_max_pings_per_s or None,
+            subscriptions_max=self.ws_max_subscriptions,
+            channels_max=self.ws_max_channels,
+            events_bytes_max=self.ws_max_backlog_bytes,
+            auth_timeout_s=self.ws_auth_timeout_s,
         )
 
     def subjects_without_rule(self) -> list[str]:

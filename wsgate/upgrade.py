@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any, Protocol
 
 import orjson
 from multidict import CIMultiDict
@@ -16,12 +17,14 @@ from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithLis
 
 from wsgate.auth.carriers import BadCredentials, find
 from wsgate.deflate import Agreement, agree
+from wsgate.edge.allowance import Allowance
 from wsgate.edge.listener import Connection
 from wsgate.edge.sink import SocketSink
 from wsgate.hub import Hub
-from wsgate.limits import Limits
+from wsgate.limits import COMMANDS_BURST_S, PINGS_BURST_S, Limits
+from wsgate.networks import TrustedNetworks, client_address, group
 from wsgate.origins import Origins
-from wsgate.protocol import COMMAND_BYTES_MAX, select_subprotocol
+from wsgate.protocol import select_subprotocol
 
 RETRY_AFTER_S = "5"
 SWITCHING = (
@@ -52,6 +55,14 @@ class SwitchingProtocols(WSUpgradeResponse):
         return bytearray(head + b"\r\n\r\n")
 
 
+class Asker(Protocol):
+    """Who sent a request, as far as the socket tells; ``wsgate.edge.handshake.Protocol`` is one."""
+
+    @property
+    def client(self) -> tuple[str, int] | None: ...
+    def peername(self) -> tuple[Any, ...] | None: ...
+
+
 class Upgrade:
     """Answers each HTTP request with a new connection of the hub, or a refusal.
 
@@ -69,6 +80,7 @@ class Upgrade:
         deflate: bool = True,
         authenticated: bool = False,
         origins: Origins | None = None,
+        proxies: TrustedNetworks | None = None,
     ) -> None:
         self._hub = hub
         self._sink = sink
@@ -77,9 +89,16 @@ class Upgrade:
         self._offers_deflate = deflate
         self._authenticated = authenticated
         self._origins = origins
+        self._proxies = proxies
+        self._allowance = Allowance(
+            commands_per_s=limits.commands_per_s or 0.0,
+            commands_burst=max(1.0, (limits.commands_per_s or 0.0) * COMMANDS_BURST_S),
+            pings_per_s=limits.pings_per_s or 0.0,
+            pings_burst=max(1.0, (limits.pings_per_s or 0.0) * PINGS_BURST_S),
+        )
         self.refused: Counter[str] = Counter()
 
-    def __call__(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+    def __call__(self, request: WSUpgradeRequest, asker: Asker) -> WSUpgradeResponseWithListener:
         headers = request.headers
         if "Upgrade" not in headers:
             return self._plain(request.path.partition(b"?")[0])
@@ -93,6 +112,14 @@ class Upgrade:
         if self._origins is not None and not self._origins.allows(headers.get("Origin")):
             return self._refuse(
                 HTTPStatus.FORBIDDEN, "origin", b"pages of this origin may not connect here\n", {}
+            )
+        client, address_group = self._identify(headers, asker)
+        if address_group is not None and not self._has_room(address_group):
+            return self._refuse(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "address",
+                b"this gateway has as many connections from your address as it may\n",
+                {"Retry-After": RETRY_AFTER_S},
             )
         offers = headers.getall("Sec-WebSocket-Protocol", ())
         offer = ",".join(offers) if offers else None
@@ -110,17 +137,40 @@ class Upgrade:
         connection = Connection(
             self._hub,
             self._sink,
-            message_bytes_max=COMMAND_BYTES_MAX,
+            message_bytes_max=self._limits.message_bytes_max,
             fragments_max=self._limits.fragments_max,
+            allowance=self._allowance,
             inflates=agreement is not None,
         )
         connection.credential = credential
+        connection.client, connection.address_group = client, address_group
         if agreement is None:
             return WSUpgradeResponseWithListener(SwitchingProtocols(selected), connection)
         connection.window_bits = agreement.window_bits
         return WSUpgradeResponseWithListener(
             SwitchingProtocols(selected, agreement.response), connection
         )
+
+    def _identify(self, headers: CIMultiDict[str], asker: Asker) -> tuple[str | None, str | None]:
+        """The client's address if it is a proxy that has it, and the group that it counts for.
+
+        To ask for the peer is a system call: where neither matters it is not done.
+        """
+        if self._hub.addresses is None and self._proxies is None:
+            return None, None
+        peer = asker.peername()
+        if not peer:
+            return None, None
+        address: str = peer[0]
+        client = f"{address}:{peer[1]}" if asker.client is not None else None
+        if self._proxies is not None:
+            forwarded = headers.getall("X-Forwarded-For", ())
+            if forwarded and self._proxies.contains(address):
+                client = address = client_address(address, list(forwarded), self._proxies)
+        return client, None if self._hub.addresses is None else group(address)
+
+    def _has_room(self, address_group: str) -> bool:
+        return self._hub.addresses is None or self._hub.addresses.has_room(address_group)
 
     def _deflate(self, headers: CIMultiDict[str]) -> Agreement | None:
         offers = headers.getall("Sec-WebSocket-Extensions", ())

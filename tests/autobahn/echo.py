@@ -16,18 +16,21 @@ from picows import WSUpgradeRequest, WSUpgradeResponseWithListener
 from wsgate.core.frame import Frame
 from wsgate.deflate import WINDOW_BITS_MAX, agree, compress
 from wsgate.edge.acceptor import LISTEN_BACKLOG, Acceptor
-from wsgate.edge.handshake import Handshakes, protocol_factory
+from wsgate.edge.admission import Handshakes
+from wsgate.edge.allowance import Allowance
+from wsgate.edge.handshake import protocol_factory
 from wsgate.edge.listener import Connection
 from wsgate.edge.sink import SocketSink
 from wsgate.hub import Connection as HubConnection
 from wsgate.hub import Hub
 from wsgate.limits import Limits
 from wsgate.rules import DEFAULT_RULES
-from wsgate.upgrade import SwitchingProtocols
+from wsgate.upgrade import Asker, SwitchingProtocols
 
 MESSAGE_BYTES_MAX = 16 << 20
 FRAGMENTS_MAX = 1 << 20
 LIMITS = Limits(control_bytes_max=8 * MESSAGE_BYTES_MAX)
+AS_MUCH_AS_THEY_LIKE = Allowance(commands_per_s=0, commands_burst=1, pings_per_s=0, pings_burst=1)
 
 
 class EchoHub(Hub):
@@ -57,13 +60,14 @@ class EchoUpgrade:
         self._hub = hub
         self._sink = sink
 
-    def __call__(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+    def __call__(self, request: WSUpgradeRequest, asker: Asker) -> WSUpgradeResponseWithListener:
         agreement = agree(",".join(request.headers.getall("Sec-WebSocket-Extensions", ())))
         connection = Connection(
             self._hub,
             self._sink,
             message_bytes_max=MESSAGE_BYTES_MAX,
             fragments_max=FRAGMENTS_MAX,
+            allowance=AS_MUCH_AS_THEY_LIKE,
             inflates=agreement is not None,
             takes_binary=True,
         )
@@ -83,7 +87,11 @@ async def echo_endpoint() -> AsyncIterator[int]:
     listening.setblocking(False)
     sink = SocketSink()
     hub = EchoHub(sink, DEFAULT_RULES, LIMITS)
-    handshakes = Handshakes(LIMITS.handshake_timeout_s)
+    handshakes = Handshakes(
+        LIMITS.handshake_timeout_s,
+        at_once_max=LIMITS.handshakes_max,
+        header_bytes_max=LIMITS.header_bytes_max,
+    )
     acceptor = Acceptor(
         listening,
         protocol_factory(EchoUpgrade(hub, sink), handshakes, message_bytes_max=MESSAGE_BYTES_MAX),

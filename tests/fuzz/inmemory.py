@@ -14,7 +14,8 @@ from typing import Any
 
 from tests.core.rfc6455 import CLOSE, TEXT
 from tests.support.frames import Frame, FrameReader
-from wsgate.edge.handshake import Handshakes, protocol_factory
+from wsgate.edge.admission import Handshakes
+from wsgate.edge.handshake import protocol_factory
 from wsgate.edge.sink import SocketSink
 from wsgate.hub import Connection, Hub
 from wsgate.limits import Limits
@@ -97,7 +98,11 @@ class Gateway:
         sink = SocketSink()
         self.hub = WatchedHub(sink, DEFAULT_RULES, limits)
         self.core = self.hub.core
-        self.handshakes = Handshakes(limits.handshake_timeout_s)
+        self.handshakes = Handshakes(
+            limits.handshake_timeout_s,
+            at_once_max=limits.handshakes_max,
+            header_bytes_max=limits.header_bytes_max,
+        )
         self.upgrade = Upgrade(self.hub, sink, limits, list)
         self._make_protocol = protocol_factory(
             self.upgrade, self.handshakes, message_bytes_max=COMMAND_BYTES_MAX

@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from urllib.request import urlopen
 import pytest
 from typer.testing import CliRunner
 
-from wsgate import cli
+from wsgate import cli, descriptors
 from wsgate.tools.demo import run as demo_run
 
 DEADLINE_S = 30
@@ -135,6 +136,19 @@ def test_serve_warns_when_there_are_too_few_descriptors() -> None:
         (warning,) = [event for event in events if event["level"] == "warning"]
     assert warning["ws_max_connections"] == 1_000_000
     assert 0 < warning["connections_allowed"] < 1_000_000
+
+
+def test_descriptors_are_for_handshakes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: taken.append(limits))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 5000))
+    assert descriptors.allow(2000, 1000) is None
+    assert taken == [(3000 + descriptors.SPARE, 5000)]
+    assert descriptors.allow(4500, 1000) == 4000 - descriptors.SPARE
+    assert taken[1:] == [(5000, 5000)]
+    assert descriptors.allow(1, 5000) == 0
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+    assert descriptors.allow(10**6, 10**6) is None
 
 
 @pytest.mark.parametrize("setting", ["WS_PORT", "WS_ADMIN_PORT"])

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from wsgate import config
 from wsgate.config import ConfigError
-from wsgate.limits import Limits
+from wsgate.limits import EVENTS_BYTES_MIN, Limits
 from wsgate.rules import DEFAULT_RULES, Kind, Rule, Rules
 from wsgate.settings import Settings
 
@@ -125,7 +125,53 @@ def test_settings_do_not_change() -> None:
 
 
 def test_limits_follow_the_settings() -> None:
-    assert Settings(ws_max_connections=5).limits() == Limits(connections_max=5)
+    assert Settings().limits() == Limits()
+    settings = Settings(
+        ws_max_connections=1,
+        ws_max_connections_per_address=2,
+        ws_max_handshakes=3,
+        ws_max_handshakes_per_s=4,
+        ws_handshake_timeout_s=5.5,
+        ws_max_header_bytes=6000,
+        ws_max_message_bytes=7000,
+        ws_max_fragments=8,
+        ws_max_commands_per_s=9,
+        ws_max_pings_per_s=10,
+        ws_max_subscriptions=11,
+        ws_max_channels=12,
+        ws_max_backlog_bytes=EVENTS_BYTES_MIN,
+        ws_auth_timeout_s=13,
+    )
+    assert settings.limits() == Limits(
+        connections_max=1,
+        connections_per_address_max=2,
+        handshakes_max=3,
+        handshakes_per_s=4,
+        handshake_timeout_s=5.5,
+        header_bytes_max=6000,
+        message_bytes_max=7000,
+        fragments_max=8,
+        commands_per_s=9,
+        pings_per_s=10,
+        subscriptions_max=11,
+        channels_max=12,
+        events_bytes_max=EVENTS_BYTES_MIN,
+        auth_timeout_s=13,
+    )
+
+
+def test_0_is_no_limit_where_a_setting_says_so() -> None:
+    names = [name for name, field in FIELDS.items() if "0 is no limit" in config.allowed(field)]
+    assert len(names) == 4
+    limits = Settings(**dict.fromkeys(names, 0)).limits()
+    assert limits.connections_per_address_max is limits.handshakes_per_s is None
+    assert limits.commands_per_s is limits.pings_per_s is None
+
+
+def test_a_proxy_s_header_needs_a_proxy() -> None:
+    settings = Settings(ws_trusted_proxies="10.0.0.0/8, ::1", ws_proxy_protocol="On")
+    assert settings.ws_trusted_proxies == ("10.0.0.0/8", "::1")
+    assert settings.ws_proxy_protocol == "on"
 
 
 @pytest.mark.parametrize(
@@ -149,6 +195,26 @@ def test_limits_follow_the_settings() -> None:
         ("WS_TICKET_TTL_S", "301", ""),
         ("WS_ALLOWED_ORIGINS", "site.example", "'site.example' is no origin"),
         ("WS_JWT_KEYS", "a.pem,https://issuer.example/jwks", "a URL stands alone"),
+        ("WS_MAX_CONNECTIONS_PER_ADDRESS", "-1", ""),
+        ("WS_MAX_HANDSHAKES", "0", ""),
+        ("WS_MAX_HANDSHAKES_PER_S", "-1", ""),
+        ("WS_HANDSHAKE_TIMEOUT_S", "0", ""),
+        ("WS_HANDSHAKE_TIMEOUT_S", "61", ""),
+        ("WS_MAX_HEADER_BYTES", "1023", ""),
+        ("WS_MAX_HEADER_BYTES", "16385", ""),
+        ("WS_TRUSTED_PROXIES", "10.0.0.0/8,proxy", "'proxy' is no network"),
+        ("WS_TRUSTED_PROXIES", "10.0.0.1/8", "'10.0.0.1/8' has bits set beyond its prefix"),
+        ("WS_PROXY_PROTOCOL", "v2", ""),
+        ("WS_PROXY_PROTOCOL", "on", "WS_TRUSTED_PROXIES is not set"),
+        ("WS_MAX_MESSAGE_BYTES", "1023", ""),
+        ("WS_MAX_MESSAGE_BYTES", "65537", ""),
+        ("WS_MAX_FRAGMENTS", "0", ""),
+        ("WS_MAX_COMMANDS_PER_S", "-1", ""),
+        ("WS_MAX_PINGS_PER_S", "x", ""),
+        ("WS_MAX_SUBSCRIPTIONS", "1001", ""),
+        ("WS_MAX_CHANNELS", "0", ""),
+        ("WS_MAX_BACKLOG_BYTES", "262655", ""),
+        ("WS_MAX_BACKLOG_BYTES", "67108865", ""),
         ("WS_FLUSH_WINDOW_MS", "-1", ""),
         ("WS_FLUSH_WINDOW_MS", "10001", ""),
         ("WS_RULES", "[{", "it is not JSON: "),

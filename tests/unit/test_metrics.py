@@ -76,6 +76,8 @@ class Handshakes:
     expired: int = 0
     under_way: int = 0
     tls_failed: int = 0
+    shed: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.under_way
@@ -115,6 +117,7 @@ class Client:
     window_bits = 0
     credential = None
     end_reason: str | None = None
+    address_group: str | None = None
     peer = "somebody"
     session: Any = None
 
@@ -169,6 +172,7 @@ def test_what_happens_is_counted() -> None:
         gateway.upgrade.refused["capacity"] = 7
         gateway.acceptor.accepted, gateway.acceptor.restarts = 11, 2
         gateway.handshakes.expired, gateway.handshakes.under_way = 5, 3
+        gateway.handshakes.shed, gateway.handshakes.refused["handshakes"] = 9, 8
 
         seen = scrape(gateway)
         assert seen["ws_connections_current", ()] == 3
@@ -178,7 +182,9 @@ def test_what_happens_is_counted() -> None:
         assert seen["ws_sockets_accepted_total", ()] == 11
         assert seen["ws_accept_restarts_total", ()] == 2
         assert seen["ws_handshakes_refused_total", (("reason", "capacity"),)] == 7
+        assert seen["ws_handshakes_refused_total", (("reason", "handshakes"),)] == 8
         assert seen["ws_handshakes_expired_total", ()] == 5
+        assert seen["ws_handshakes_shed_total", ()] == 9
         assert seen["ws_handshakes_current", ()] == 3
         assert seen["ws_handshakes_refused_total", (("reason", "not_a_websocket"),)] == 0
         assert seen["ws_subscriptions_current", ()] == 3

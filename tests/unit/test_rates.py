@@ -268,7 +268,10 @@ def test_no_take_pays_for_all_that_have_become_idle() -> None:
 
 def test_as_many_as_may_be_and_no_more() -> None:
     counts: AddressCounts[str] = AddressCounts(per_key_max=2)
+    assert counts.has_room("a")
     assert [counts.enter("a") for _ in range(3)] == [True, True, False]
+    assert not counts.has_room("a")
+    assert counts.has_room("b")
     assert counts.enter("b")
     assert len(counts) == 2
     counts.leave("a")

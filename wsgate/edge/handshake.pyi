@@ -1,15 +1,20 @@
-"""The handshake: from an accepted socket to a ``Connection``, in bounded time."""
+"""The handshake: from an accepted socket to a ``Connection``."""
 
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from picows import WSUpgradeRequest, WSUpgradeResponseWithListener
 
+from wsgate.edge.admission import Handshakes
 from wsgate.edge.listener import Connection
 from wsgate.edge.tls import TlsContext
+from wsgate.networks import TrustedNetworks
 
 READ_BUFFER_BYTES: int
+BAD_REQUEST: bytes
+END_OF_HEAD: bytes
 ENCRYPTED_IN_BYTES: int
 ENCRYPTED_OUT_BYTES: int
 HELD_BYTES_MAX: int
@@ -27,33 +32,16 @@ class QuietLog:
     def error(self, message: str, *args: object) -> None: ...
     def exception(self, message: str, *args: object) -> None: ...
 
-class Handshakes:
-    """The handshakes under way. A client that needs longer than `timeout_s` is cut off."""
-
-    def __init__(self, timeout_s: float) -> None: ...
-    def __len__(self) -> int: ...
-    @property
-    def timeout_s(self) -> float:
-        """How long a handshake may take."""
-
-    @property
-    def expired(self) -> int:
-        """How many took longer."""
-
-    @property
-    def tls_failed(self) -> int:
-        """How many ended before TLS was agreed on."""
-
-    def expire(self) -> None:
-        """Cut off who is late, and wait for the next to be so."""
-
-    def stop(self) -> None:
-        """Cut off everybody."""
-
 class Protocol(asyncio.BufferedProtocol):
     """picows' protocol, told to hide nothing and to hold nothing back."""
 
     handshakes: Handshakes | None
+    beneath: asyncio.Transport | None
+    client: tuple[str, int] | None
+    head_bytes: int
+
+    def peername(self) -> tuple[Any, ...] | None:
+        """(address, port, ...) of the client, or of the last proxy before it; None: who knows."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
     def buffer_updated(self, nbytes: int) -> None: ...
@@ -71,6 +59,7 @@ class Encrypted(asyncio.BufferedProtocol):
 
     handshakes: Handshakes
     protocol: Protocol
+    silent: bool
     transport: EncryptedTransport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
@@ -79,10 +68,13 @@ class Encrypted(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None: ...
 
 def protocol_factory(
-    listener_factory: Callable[[WSUpgradeRequest], Connection | WSUpgradeResponseWithListener],
+    listener_factory: Callable[
+        [WSUpgradeRequest, Protocol], Connection | WSUpgradeResponseWithListener
+    ],
     handshakes: Handshakes,
     *,
     message_bytes_max: int,
     tls: TlsContext | None = None,
-) -> Callable[[], Protocol | Encrypted]:
+    proxies: TrustedNetworks | None = None,
+) -> Callable[[], asyncio.BaseProtocol]:
     """A factory of server protocols for accepted sockets, with TLS if there is a context for it."""

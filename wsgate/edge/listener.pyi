@@ -5,12 +5,14 @@ from typing import Any
 
 from picows import WSFrame, WSListener, WSTransport
 
+from wsgate.edge.allowance import Allowance
 from wsgate.edge.sink import SocketSink
 
 CLOSE_PROTOCOL_ERROR: int
 CLOSE_UNSUPPORTED_DATA: int
 CLOSE_INVALID_DATA: int
 CLOSE_TOO_BIG: int
+CLOSE_TOO_MANY_COMMANDS: int
 CLOSE_NO_STATUS: int
 
 log: logging.Logger
@@ -22,6 +24,8 @@ class Connection(WSListener):
     window_bits: int
     credential: Any
     session: Any
+    client: str | None
+    address_group: str | None
     end_reason: str | None
     heard: bool
     pinged: bool
@@ -34,6 +38,7 @@ class Connection(WSListener):
         *,
         message_bytes_max: int,
         fragments_max: int,
+        allowance: Allowance,
         inflates: bool = False,
         takes_binary: bool = False,
     ) -> None: ...
@@ -58,7 +63,7 @@ class Connection(WSListener):
 
     @property
     def peer(self) -> str:
-        """The peer's address and port, for a log line."""
+        """The client's address, for a log line: the peer's with its port, or what a proxy says."""
 
     def parser_failed(self) -> None:
         """picows' parser met an error and would have sent CLOSE."""

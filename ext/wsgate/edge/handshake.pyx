@@ -1,10 +1,7 @@
-"""The handshake: from an accepted socket to a ``Connection``, in bounded time.
+"""The handshake: from an accepted socket to a ``Connection``, by way of a proxy's header and of TLS.
 
-Owns: which sockets are not upgraded yet, oldest first, and the one timer that cuts off the late.
+Who may try, and for how long, ``admission`` says.
 Never: lets picows hold anything back, log for each connection, or ask the socket for what we know.
-Invariant: a protocol is in ``Handshakes`` from the moment its socket is accepted until it is upgraded
-or lost: TLS, where there is any, comes out of the same time.
-Cost: O(1) to come and to go; a timer fires once a timeout, however many handshakes there are.
 
 TLS is aiofastnet's, put between uvloop's transport and the protocol. aiofastnet has a transport that
 owns the socket as well, but what that one has encrypted and not sent, 16 KB or more, it neither counts
@@ -17,17 +14,21 @@ import logging
 
 from aiofastnet.openssl_compat import OPENSSL_DYN_LIBS
 from aiofastnet.ssl_transport import SSLBufferedProtocol, SSLTransport_Transport
-from libc.stdint cimport uint64_t
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from picows.picows cimport WSTransport
 
 from picows import picows as _picows
 
+from wsgate.edge import refusals as _refusals
 from wsgate.edge import sink as _sink
+from wsgate.edge.admission cimport Handshakes
+from wsgate.edge.proxied import Proxied
 
 log = logging.getLogger("wsgate.edge")
 
 READ_BUFFER_BYTES = 2048        # picows' least
 BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+END_OF_HEAD = b"\r\n\r\n"
 
 # aiofastnet allocates both for each connection. What clients send is small; what the sink gives at once
 # leaves in one system call.
@@ -92,72 +93,15 @@ cdef class _SilentSocket:
         return self if name == "socket" else default
 
 
-cdef class Handshakes:
-    """The handshakes under way. A client that needs longer than `timeout_s` is cut off."""
-
-    cdef:
-        object loop
-        object timer                # None while there is nothing to wait for
-        dict waiting                # protocol -> (due in the loop's time, transport), oldest first
-        readonly double timeout_s
-        readonly uint64_t expired
-        readonly uint64_t tls_failed
-
-    def __init__(self, timeout_s: float):
-        self.loop = asyncio.get_running_loop()
-        self.timeout_s = timeout_s
-        self.waiting = {}
-
-    def __len__(self) -> int:
-        return len(self.waiting)
-
-    cdef int begin(self, protocol, transport) except -1:
-        """Count the time of `protocol`, unless it is counted already."""
-        if protocol in self.waiting:
-            return 0
-        due_s = self.loop.time() + self.timeout_s
-        self.waiting[protocol] = (due_s, transport)
-        if self.timer is None:
-            self.timer = self.loop.call_at(due_s, self.expire)
-        return 0
-
-    cdef bint end(self, protocol) except -1:
-        """True if it was under way."""
-        return self.waiting.pop(protocol, None) is not None
-
-    def expire(self):
-        """Cut off who is late, and wait for the next to be so."""
-        cdef list late = []
-        cdef double now_s = self.loop.time() + 0.001        # the loop counts in whole milliseconds
-        cdef double due_s
-        self.timer = None
-        for protocol, (due_s, _) in self.waiting.items():
-            if due_s > now_s:
-                self.timer = self.loop.call_at(due_s, self.expire)
-                break
-            late.append(protocol)
-        self.expired += len(late)
-        for protocol in late:
-            self.cut_off(protocol)
-
-    def stop(self):
-        """Cut off everybody."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-        for protocol in list(self.waiting):
-            self.cut_off(protocol)
-
-    cdef int cut_off(self, protocol) except -1:
-        _, transport = self.waiting.pop(protocol)
-        transport.abort()
-        return 0
-
-
 class Protocol(_picows.WSProtocol):
     """picows' protocol, told to hide nothing and to hold nothing back."""
 
-    __slots__ = ("handshakes",)     # None once upgraded, or lost
+    __slots__ = (
+        "handshakes",               # None once upgraded, or lost
+        "beneath",                  # the event loop's transport, while in the handshakes
+        "client",                   # (address, port) as a PROXY protocol header has it, or None
+        "head_bytes",               # of the request, so far
+    )
 
     def connection_made(self, transport):
         cdef _SilentSocket silent = _SilentSocket.__new__(_SilentSocket)
@@ -169,20 +113,19 @@ class Protocol(_picows.WSProtocol):
         _WSProtocol.connection_made(self, silent)
         ws = self.transport
         ws.underlying_transport = transport
-        (<Handshakes>self.handshakes).begin(self, transport)
+        if self.beneath is None:    # neither TLS nor a proxy's header came first
+            (<Handshakes>self.handshakes).begin(self, transport)
 
     def buffer_updated(self, nbytes):
-        try:
+        cdef Handshakes handshakes = self.handshakes
+        if handshakes is not None:
+            self._ask(nbytes)
+        else:
             _WSProtocol.buffer_updated(self, nbytes)
-        except UnicodeEncodeError:      # of picows, which quotes what was wrong: it was not UTF-8
-            transport = self.transport.underlying_transport
-            transport.write(BAD_REQUEST)
-            transport.close()
-            return
         listener = self.listener
         if listener is None:
             return
-        if self.handshakes is not None:
+        if handshakes is not None:
             self._leave_handshakes()
         if self.transport.is_close_frame_sent:
             listener.parser_failed()
@@ -192,9 +135,50 @@ class Protocol(_picows.WSProtocol):
             self._leave_handshakes()
         _WSProtocol.connection_lost(self, exc)
 
+    def peername(self):
+        """(address, port, ...) of the client, or of the last proxy before it; None: who knows."""
+        return self.client or self.transport.underlying_transport.get_extra_info("peername")
+
     def _leave_handshakes(self):
         (<Handshakes>self.handshakes).end(self)
         self.handshakes = None
+
+    def _ask(self, nbytes):
+        """picows reads the request, and answers it once it is whole."""
+        cdef Handshakes handshakes = self.handshakes
+        if not self._may_ask(nbytes):
+            return
+        handshakes.asking = self
+        try:
+            _WSProtocol.buffer_updated(self, nbytes)
+        except UnicodeEncodeError:      # of picows, which quotes what was wrong: it was not UTF-8
+            transport = self.transport.underlying_transport
+            transport.write(BAD_REQUEST)
+            transport.close()
+        finally:
+            handshakes.asking = None
+
+    def _may_ask(self, Py_ssize_t nbytes):
+        """Whether the head of the request, now so much longer, is within its bound; else it is refused."""
+        cdef Handshakes handshakes = self.handshakes
+        cdef Py_ssize_t before = self.head_bytes
+        self.head_bytes = before + nbytes
+        if before == 0:
+            handshakes.heard(self)
+        if before + nbytes < handshakes.header_bytes_max or self._ends_in_time(before, nbytes):
+            return True
+        handshakes.refuse("header_too_large")
+        _refusals.refuse(self.transport.underlying_transport, _refusals.HEADER_TOO_LARGE)
+        return False
+
+    def _ends_in_time(self, Py_ssize_t before, Py_ssize_t nbytes):
+        """Whether the head ends within what it may have; there is no end in the first `before` bytes."""
+        # picows has not counted the new bytes yet: this is where they begin, behind the others.
+        cdef unsigned char[::1] buffer = _WSProtocol.get_buffer(self, -1)
+        cdef Py_ssize_t overlap = min(before, len(END_OF_HEAD) - 1)
+        cdef bytes seen = PyBytes_FromStringAndSize(<char*>&buffer[0] - overlap, nbytes + overlap)
+        cdef Py_ssize_t last = (<Handshakes>self.handshakes).header_bytes_max - (before - overlap)
+        return seen.find(END_OF_HEAD, 0, max(0, last)) >= 0
 
 
 class EncryptedTransport(SSLTransport_Transport):
@@ -216,14 +200,18 @@ class EncryptedTransport(SSLTransport_Transport):
 class Encrypted(SSLBufferedProtocol):
     """What uvloop's transport talks to: TLS, until the handshake is done in the name of `protocol`."""
 
-    __slots__ = ("handshakes", "protocol", "transport")
+    __slots__ = ("handshakes", "protocol", "silent", "transport")
 
     def connection_made(self, transport):
         self.transport.beneath = transport
-        (<Handshakes>self.handshakes).begin(self.protocol, transport)
+        if self.protocol.beneath is None:       # no proxy's header came first
+            (<Handshakes>self.handshakes).begin(self.protocol, transport)
         SSLBufferedProtocol.connection_made(self, transport)
 
     def buffer_updated(self, nbytes):
+        if self.silent:
+            self.silent = False
+            (<Handshakes>self.handshakes).heard(self.protocol)
         SSLBufferedProtocol.buffer_updated(self, nbytes)
         beneath = self.transport.beneath
         if beneath is not None and beneath.get_write_buffer_size() > HELD_BYTES_MAX:
@@ -243,29 +231,36 @@ class Encrypted(SSLBufferedProtocol):
         SSLBufferedProtocol.connection_lost(self, exc)
 
 
-def protocol_factory(listener_factory, handshakes: Handshakes, *, message_bytes_max: int, tls=None):
+def protocol_factory(listener_factory, handshakes: Handshakes, *, message_bytes_max: int, tls=None,
+                     proxies=None):
     """A factory of server protocols for accepted sockets.
 
-    `listener_factory(request)` returns a ``Connection``, or a picows response to refuse with.
-    `tls.context`, if there is one, is the ``ssl.SSLContext`` of handshakes that begin now; OSError if
-    this Python's OpenSSL is out of reach for that.
+    `listener_factory(request, protocol)` returns a ``Connection``, or a picows response to refuse with;
+    `protocol.peername()` and `protocol.client` say who asks. `tls.context`, if there is one, is the
+    ``ssl.SSLContext`` of handshakes that begin now; OSError if this Python's OpenSSL is out of reach for
+    that. `proxies` are the networks whose peers have to begin with a PROXY protocol header.
     """
+    def ask(request):
+        return listener_factory(request, handshakes.asking)
+
     def make():
         protocol = Protocol(
             None, None, False,                          # host, path, is_client_side
-            listener_factory, _quiet_log,
+            ask, _quiet_log,
             True, None,                                 # disconnect_on_exception, its own timeout
             False, 0, 0, _picows.WSAutoPingStrategy.PING_WHEN_IDLE,
             False,                                      # auto-pong: pongs go through the outbox
             message_bytes_max, None, READ_BUFFER_BYTES,
         )
         protocol.handshakes = handshakes
+        protocol.beneath = protocol.client = None
+        protocol.head_bytes = 0
+        handshakes.enter(protocol)
         return protocol
 
-    def make_encrypted():
-        protocol = make()
+    def encrypt(protocol):
         transport = EncryptedTransport(
-            loop, protocol, tls.context, True,
+            handshakes.loop, protocol, tls.context, True,
             # Its own timeouts are never reached: ours come first, and closing waits for nobody.
             2 * handshakes.timeout_s, handshakes.timeout_s,
             ENCRYPTED_IN_BYTES, ENCRYPTED_OUT_BYTES,
@@ -273,15 +268,23 @@ def protocol_factory(listener_factory, handshakes: Handshakes, *, message_bytes_
         encrypted = Encrypted(transport)
         encrypted.handshakes = handshakes
         encrypted.protocol = protocol
+        encrypted.silent = True
         encrypted.transport = transport
         return encrypted
 
-    if tls is None:
-        return make
-    if OPENSSL_DYN_LIBS is None:
+    # Over TLS nothing can be said before the handshake, which is what costs.
+    busy = _refusals.Busy(b"" if tls is not None else _refusals.BUSY)
+
+    def make_admitted():
+        if not handshakes.admit():
+            return busy
+        protocol = make()
+        outer = protocol if tls is None else encrypt(protocol)
+        return outer if proxies is None else Proxied(outer, protocol, handshakes, proxies)
+
+    if tls is not None and OPENSSL_DYN_LIBS is None:
         raise OSError(
             errno.ENOTSUP,
             "WS_TLS_CERT: TLS needs a Python that loads OpenSSL as a shared library, and this one has it "
             "built in (as uv's own have); use a distribution's Python, or terminate TLS before the gateway")
-    loop = handshakes.loop
-    return make_encrypted
+    return make_admitted

@@ -18,6 +18,7 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8, PyUnicode_DecodeUTF8Stateful
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from picows.picows cimport MemoryBuffer, WSFrame, WSListener, WSMsgType, WSTransport
 
+from wsgate.edge.allowance cimport Allowance, Bucket
 from wsgate.edge.drain import Drain
 from wsgate.edge.inflate import BadDeflate, InflatedTooBig, inflated
 from wsgate.edge.sink cimport SocketSink
@@ -28,6 +29,7 @@ CLOSE_PROTOCOL_ERROR = 1002
 CLOSE_UNSUPPORTED_DATA = 1003
 CLOSE_INVALID_DATA = 1007
 CLOSE_TOO_BIG = 1009
+CLOSE_TOO_MANY_COMMANDS = 4504  # of wsgate.v1
 CLOSE_NO_STATUS = 1005          # never on the wire: the CLOSE had no code
 
 
@@ -59,7 +61,8 @@ cdef class Connection(WSListener):
 
     `message_bytes_max` is for a message as it comes, and once more when it is inflated. `inflates`:
     permessage-deflate was agreed on, with ``client_no_context_takeover``. `takes_binary`: binary
-    messages are received too; without it they fail the connection.
+    messages are received too; without it they fail the connection. `allowance`: how many messages and
+    pings may come; a message counts when it begins, before it is inflated.
     """
 
     cdef:
@@ -77,19 +80,24 @@ cdef class Connection(WSListener):
         uint8_t binary              # of the message in `partial`
         uint8_t compressed
         uint8_t failing
+        Allowance allowance
+        Bucket commands
+        Bucket pings
         readonly bint ended         # CLOSE received, or failed: nothing is handed on any more
         # the handler's notes
         public uint64_t handle      # of the core; set in `opened`
         public uint8_t window_bits  # permessage-deflate as agreed: 8 to 15, 0 without
         public object credential    # what came with the request to say who this is, or None
         public object session
+        public str client           # its address as a proxy has it, None: it is the peer
+        public str address_group    # what it counts for in a limit by address; None: there is none
         public str end_reason       # why it ends, None while it does not
         public bint heard           # anything arrived since the handler last cleared it
         public bint pinged          # ... and it was asked to answer
         public bint close_sent      # our CLOSE is out
 
     def __cinit__(self, handler, SocketSink sink, *, message_bytes_max: int, fragments_max: int,
-                  inflates: bool = False, takes_binary: bool = False):
+                  Allowance allowance not None, inflates: bool = False, takes_binary: bool = False):
         self.handler = handler
         self.sink = sink
         self.message_bytes_max = message_bytes_max
@@ -97,6 +105,8 @@ cdef class Connection(WSListener):
         self.inflates = inflates
         self.takes_binary = takes_binary
         self.heard = True
+        self.allowance = allowance
+        allowance.fill(&self.commands, &self.pings)
 
     # called by picows
 
@@ -145,6 +155,8 @@ cdef class Connection(WSListener):
         if frame.msg_type == WSMsgType.PONG:
             return None
         if frame.msg_type == WSMsgType.PING:
+            if not self.allowance.ping(&self.pings):
+                return self._fail(CLOSE_TOO_MANY_COMMANDS, "too many pings")
             return self.handler.pinged(
                 self, PyBytes_FromStringAndSize(frame.payload_ptr, frame.payload_size))
         if frame.msg_type == WSMsgType.CLOSE:
@@ -158,6 +170,8 @@ cdef class Connection(WSListener):
             return self._fail(CLOSE_PROTOCOL_ERROR, "message inside a fragmented message")
         if frame.msg_type == WSMsgType.BINARY and not self.takes_binary:
             return self._fail(CLOSE_UNSUPPORTED_DATA, "commands are text messages")
+        if not self.allowance.command(&self.commands):
+            return self._fail(CLOSE_TOO_MANY_COMMANDS, "too many commands")
         if not frame.fin:
             self.partial = bytearray()
             self.fragments = 0
@@ -264,7 +278,9 @@ cdef class Connection(WSListener):
 
     @property
     def peer(self) -> str:
-        """The peer's address and port, for a log line."""
+        """The client's address, for a log line: the peer's with its port, or what a proxy says."""
+        if self.client is not None:
+            return self.client
         if self.stream is None:
             return "-"
         name = self.stream.get_extra_info("peername")
