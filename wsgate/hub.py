@@ -1,8 +1,9 @@
-"""The hub: commands and publications in, changes to the core out.
+"""The hub: connections and their commands in, changes to the core out.
 
-Brings together the sessions of all connections, the rules, and the core. Owns no socket: the edge
-tells it what happens to a connection, sources what is published. Everything runs in the thread of
-one event loop, and nothing in it awaits: it calls back through ``call_soon`` and one heartbeat.
+Brings together the sessions of all connections, the rules, and the core; what sources tell it is in
+``intake``. Owns no socket: the edge tells it what happens to a connection. Everything runs in the
+thread of one event loop, and nothing in it awaits: it calls back through ``call_soon`` and one
+heartbeat.
 """
 
 from __future__ import annotations
@@ -11,19 +12,16 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import partial
 from typing import Protocol
 
-import orjson
 import structlog
 
 from wsgate import protocol
 from wsgate.auth.authenticator import Authenticator
 from wsgate.auth.carriers import Credential
-from wsgate.control import REVOKE_SUBJECT, BadControl, revoked_subjects
 from wsgate.core.delivery import BROKEN, SLOW
-from wsgate.core.fanout import Fanout
 from wsgate.core.frame import Frame
 from wsgate.core.roster import (
     ALIVE_TIMER,
@@ -33,8 +31,8 @@ from wsgate.core.roster import (
     TooManyRates,
 )
 from wsgate.core.sink import Sink
-from wsgate.deflate import compress
-from wsgate.flush import Flushing, now_ms
+from wsgate.flush import now_ms
+from wsgate.intake import Intake
 from wsgate.limits import Limits
 from wsgate.login import Login
 from wsgate.protocol import (
@@ -49,12 +47,10 @@ from wsgate.protocol import (
 from wsgate.rates import AddressCounts
 from wsgate.rules import Rules
 from wsgate.session import Session, admit
-from wsgate.throttle import Throttle
 
 log = structlog.get_logger("wsgate.hub")
 
 HEARTBEAT_S = 0.02
-COMPLAINT_INTERVAL_S = 10.0
 NO_STATUS = 1005  # what the edge reports for a CLOSE without a code; never sent (RFC 6455 7.4.1)
 PING = Frame.ping()
 
@@ -80,7 +76,7 @@ class Connection(Protocol):
     def abort(self) -> None: ...
 
 
-class Hub:
+class Hub(Intake):
     """One worker's hub. ``sink`` is where the core's bytes go."""
 
     def __init__(
@@ -92,29 +88,12 @@ class Hub:
         flush_window_s: float = 0.0,
         authenticator: Authenticator | None = None,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._rules = rules
-        self._limits = limits
+        super().__init__(sink, rules, limits, flush_window_s=flush_window_s)
         self._connections: dict[int, Connection] = {}
         self.epoch = secrets.token_hex(4)
-        self.core = Fanout(
-            sink,
-            [(rule.type, rule.kind.value, rule.overflow.value) for rule in rules],
-            self._gap_message,
-            channels_max=limits.channels_max,
-            events_bytes_max=limits.events_bytes_max,
-            events_count_max=limits.events_count_max,
-            control_bytes_max=limits.control_bytes_max,
-            compress=compress,
-            deflate_bytes_min=limits.deflate_bytes_min,
-            now_ms=now_ms(),
-        )
-        self._flushing = Flushing(self._loop, self.core, flush_window_s, self._end_doomed)
         self.login: Login[Connection] | None = None
         if authenticator is not None:
             self.login = Login(authenticator, self, first_s=limits.auth_timeout_s)
-        self._feeds_stale: set[str] = set()
-        self._complaints = Throttle(COMPLAINT_INTERVAL_S)
         self._verbose = log.is_enabled_for(logging.DEBUG)  # else no argument of a line is made
         self._emptied: asyncio.Event | None = None
         self._heart = self._loop.call_later(HEARTBEAT_S, self._beat)
@@ -122,108 +101,11 @@ class Hub:
         if limits.connections_per_address_max is not None:
             self.addresses = AddressCounts(limits.connections_per_address_max)
         self.opened_total = 0
-        self.refused: Counter[str] = Counter()
-        self.controls_refused = 0
         self.closed_by_reason: Counter[str] = Counter()
 
     def __len__(self) -> int:
         """How many connections there are."""
         return len(self._connections)
-
-    # ------------------------------------------------------------------ publications, from sources
-
-    def publish(self, subject: str, payload: bytes) -> bool:
-        """Publish JSON on the channel named like the subject; False if refused, and counted."""
-        channel = self.core.find_channel(subject)
-        if channel is None:
-            channel = self._open_channel(subject)
-            if channel is None:
-                return False
-        if len(payload) > self._limits.payload_bytes_max:
-            return self._refuse("too_large", subject, size=len(payload))
-        try:
-            orjson.loads(payload)
-        except orjson.JSONDecodeError as error:
-            return self._refuse("not_json", subject, error=str(error))
-        if self.core.publish(channel, payload):
-            self._flushing.publications_wait()
-        return True
-
-    def _open_channel(self, subject: str) -> int | None:
-        if not protocol.is_channel(subject):
-            self._refuse("bad_subject", subject)
-            return None
-        rule = self._rules.index(subject)
-        if rule is None:
-            self._refuse("no_rule", subject)
-            return None
-        try:
-            return self.core.open_channel(subject, rule)
-        except TooManyChannels:
-            self._refuse("too_many_channels", subject)
-            return None
-
-    def _refuse(self, reason: str, subject: str, **details: object) -> bool:
-        self.refused[reason] += 1
-        if self._complaints.admit(reason) is not None:
-            total = self.refused[reason]
-            log.warning(
-                "publication refused", reason=reason, subject=subject[:256], total=total, **details
-            )
-        return False
-
-    def control(self, subject: str, payload: bytes) -> None:
-        """Carry out what a backend tells the gateway itself; counted if that is nonsense."""
-        try:
-            if subject != REVOKE_SUBJECT:
-                raise BadControl("there is no such control subject")
-            subjects = revoked_subjects(payload)
-        except BadControl as error:
-            self.controls_refused += 1
-            if self._complaints.admit("control") is not None:
-                log.warning(
-                    "control message refused",
-                    subject=subject[:256],
-                    error=str(error),
-                    total=self.controls_refused,
-                )
-            return
-        ended = self.revoke(subjects)
-        log.info("subjects revoked", subjects=len(subjects), connections_ended=ended)
-
-    # -------------------------------------------------------------------------------- feed states
-
-    def feed_stale(self, source: str) -> None:
-        """A source lost its origin: what clients see may be old from now on."""
-        if not self._feeds_stale:
-            self._tell_all(protocol.encode_feed("stale"))
-        self._feeds_stale.add(source)
-
-    def feed_live(self, source: str, missed: Sequence[str]) -> None:
-        """A source receives everything again; ``missed``: subjects that may have holes."""
-        was_stale = source in self._feeds_stale
-        self._feeds_stale.discard(source)
-        if was_stale and not self._feeds_stale:
-            self._tell_all(protocol.encode_feed("live"))
-        if missed:
-            self.feed_gap(source, missed)
-
-    def feed_gap(self, source: str, missed: Sequence[str]) -> None:
-        """Publications on these subjects may be missing: every connection is told, in its place."""
-        frame = Frame.text(protocol.encode_gap(list(missed)))
-        self.core.delivery.announce_gap(frame, (1 << len(self._rules)) - 1)
-        self._flushing.publications_wait()
-
-    def _tell_all(self, message: bytes) -> None:
-        self.core.delivery.tell_all(Frame.feed(message))
-        self._end_doomed()
-        self._flushing.replies_wait()
-
-    def _gap_message(self, mask: int) -> bytes:
-        """The gap that names every rule whose bit is set."""
-        return protocol.encode_gap(
-            [rule.subject for place, rule in enumerate(self._rules) if mask >> place & 1]
-        )
 
     # ---------------------------------------------------------------- connections, from the edge
 
@@ -432,7 +314,7 @@ class Hub:
         self.core.schedule(connection.handle, CLOSE_TIMER, due_ms)
         self._flushing.replies_wait()
 
-    def _end_doomed(self) -> None:
+    def _after_flush(self) -> None:
         """End the connections that the core gave up, or that have had their CLOSE."""
         for handle, reason in self.core.delivery.take_doomed():
             connection = self._connections.get(handle)

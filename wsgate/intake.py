@@ -1,0 +1,156 @@
+"""Intake: what sources tell the hub. Publications, the state of feeds, control messages.
+
+Owns the core, and when it flushes. The other half of the hub, with the connections, is ``hub``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+import orjson
+import structlog
+
+from wsgate import protocol
+from wsgate.control import REVOKE_SUBJECT, BadControl, revoked_subjects
+from wsgate.core.fanout import Fanout
+from wsgate.core.frame import Frame
+from wsgate.core.roster import TooManyChannels
+from wsgate.core.sink import Sink
+from wsgate.deflate import compress
+from wsgate.flush import Flushing, now_ms
+from wsgate.limits import Limits
+from wsgate.rules import Rules
+from wsgate.throttle import Throttle
+
+log = structlog.get_logger("wsgate.hub")
+
+COMPLAINT_INTERVAL_S = 10.0
+
+
+class Intake:
+    """A ``wsgate.sources.Feed``. ``sink`` is where the core's bytes go."""
+
+    def __init__(self, sink: Sink, rules: Rules, limits: Limits, *, flush_window_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._rules = rules
+        self._limits = limits
+        self.core = Fanout(
+            sink,
+            [(rule.type, rule.kind.value, rule.overflow.value) for rule in rules],
+            self._gap_message,
+            channels_max=limits.channels_max,
+            events_bytes_max=limits.events_bytes_max,
+            events_count_max=limits.events_count_max,
+            control_bytes_max=limits.control_bytes_max,
+            compress=compress,
+            deflate_bytes_min=limits.deflate_bytes_min,
+            now_ms=now_ms(),
+        )
+        self._flushing = Flushing(self._loop, self.core, flush_window_s, self._after_flush)
+        self._feeds_stale: set[str] = set()
+        self._complaints = Throttle(COMPLAINT_INTERVAL_S)
+        self.refused: Counter[str] = Counter()
+        self.controls_refused = 0
+
+    def _after_flush(self) -> None:
+        """Deal with the connections that the core gave up."""
+        raise NotImplementedError
+
+    def revoke(self, subjects: Collection[str]) -> int:
+        """Cut off every connection of these; how many."""
+        raise NotImplementedError
+
+    def publish(self, subject: str, payload: bytes) -> bool:
+        """Publish JSON on the channel named like the subject; False if refused, and counted."""
+        channel = self.core.find_channel(subject)
+        if channel is None:
+            channel = self._open_channel(subject)
+            if channel is None:
+                return False
+        if len(payload) > self._limits.payload_bytes_max:
+            return self._refuse("too_large", subject, size=len(payload))
+        try:
+            orjson.loads(payload)
+        except orjson.JSONDecodeError as error:
+            return self._refuse("not_json", subject, error=str(error))
+        if self.core.publish(channel, payload):
+            self._flushing.publications_wait()
+        return True
+
+    def _open_channel(self, subject: str) -> int | None:
+        if not protocol.is_channel(subject):
+            self._refuse("bad_subject", subject)
+            return None
+        rule = self._rules.index(subject)
+        if rule is None:
+            self._refuse("no_rule", subject)
+            return None
+        try:
+            return self.core.open_channel(subject, rule)
+        except TooManyChannels:
+            self._refuse("too_many_channels", subject)
+            return None
+
+    def _refuse(self, reason: str, subject: str, **details: object) -> bool:
+        self.refused[reason] += 1
+        if self._complaints.admit(reason) is not None:
+            total = self.refused[reason]
+            log.warning(
+                "publication refused", reason=reason, subject=subject[:256], total=total, **details
+            )
+        return False
+
+    def control(self, subject: str, payload: bytes) -> None:
+        """Carry out what a backend tells the gateway itself; counted if that is nonsense."""
+        try:
+            if subject != REVOKE_SUBJECT:
+                raise BadControl("there is no such control subject")
+            subjects = revoked_subjects(payload)
+        except BadControl as error:
+            self.controls_refused += 1
+            if self._complaints.admit("control") is not None:
+                log.warning(
+                    "control message refused",
+                    subject=subject[:256],
+                    error=str(error),
+                    total=self.controls_refused,
+                )
+            return
+        ended = self.revoke(subjects)
+        log.info("subjects revoked", subjects=len(subjects), connections_ended=ended)
+
+    # -------------------------------------------------------------------------------- feed states
+
+    def feed_stale(self, source: str) -> None:
+        """A source lost its origin: what clients see may be old from now on."""
+        if not self._feeds_stale:
+            self._tell_all(protocol.encode_feed("stale"))
+        self._feeds_stale.add(source)
+
+    def feed_live(self, source: str, missed: Sequence[str]) -> None:
+        """A source receives everything again; ``missed``: subjects that may have holes."""
+        was_stale = source in self._feeds_stale
+        self._feeds_stale.discard(source)
+        if was_stale and not self._feeds_stale:
+            self._tell_all(protocol.encode_feed("live"))
+        if missed:
+            self.feed_gap(source, missed)
+
+    def feed_gap(self, source: str, missed: Sequence[str]) -> None:
+        """Publications on these subjects may be missing: every connection is told, in its place."""
+        frame = Frame.text(protocol.encode_gap(list(missed)))
+        self.core.delivery.announce_gap(frame, (1 << len(self._rules)) - 1)
+        self._flushing.publications_wait()
+
+    def _tell_all(self, message: bytes) -> None:
+        self.core.delivery.tell_all(Frame.feed(message))
+        self._after_flush()
+        self._flushing.replies_wait()
+
+    def _gap_message(self, mask: int) -> bytes:
+        """The gap that names every rule whose bit is set."""
+        return protocol.encode_gap(
+            [rule.subject for place, rule in enumerate(self._rules) if mask >> place & 1]
+        )
