@@ -63,8 +63,7 @@ class WatchedHub(Hub):
         super().pinged(connection, payload)
 
     def close_received(self, connection: Connection, code: int) -> None:
-        assert connection not in self._lost, "an end after the socket was closed"
-        assert not connection.close_was_received, "a second CLOSE"
+        assert connection not in self._ended, "a CLOSE after the end"
         self._ended.add(connection)
         super().close_received(connection, code)
 
@@ -111,9 +110,9 @@ class Gateway:
         self.clients.append(client)
         return client
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         logging.getLogger("wsgate").removeHandler(self._complaints)
-        self.hub.stop()
+        await self.hub.stop()
         self.handshakes.stop()
         for client in self.clients:
             client.forget()
@@ -134,7 +133,7 @@ class Gateway:
                 client.read()
                 client.check()
         finally:
-            self.stop()
+            await self.stop()
         assert not self._complaints.records, self._complaints.records
 
 
@@ -148,7 +147,7 @@ class Client:
         self._theirs.setblocking(False)
         self._ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the kernel has a least
         self._held = bytearray()
-        self._closing = self._over = self._cut = False
+        self._closing = self._over = self._cut = self._ends = False
         self._protocol = protocol
         self.received = bytearray()
         protocol.connection_made(self)
@@ -231,6 +230,22 @@ class Client:
             if not self._held:
                 self._loop.call_soon(self._lose)
 
+    def get_protocol(self) -> Any:
+        return self._protocol
+
+    def set_protocol(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        """Our half ends once what is held is written; the client's goes on."""
+        if not self._closing and not self._ends:
+            self._ends = True
+            if not self._held:
+                self._ours.shutdown(socket.SHUT_WR)
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return {"socket": self._ours, "peername": ("192.0.2.1", 1)}.get(name, default)
 
@@ -244,6 +259,7 @@ class Client:
         return self._closing
 
     def write(self, data: bytes) -> None:
+        assert not self._ends, "a write after the end of our half"
         if self._closing:
             return
         self._held += data
@@ -272,6 +288,8 @@ class Client:
         self._write_held()
         if not self._held:
             self._protocol.resume_writing()
+            if self._ends:
+                self._ours.shutdown(socket.SHUT_WR)
             if self._closing:
                 self._loop.call_soon(self._lose)
 
