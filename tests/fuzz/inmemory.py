@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.core.rfc6455 import CLOSE, TEXT
 from tests.support.frames import Frame, FrameReader
+from wsgate.auth.authenticator import Authenticator
 from wsgate.edge.handshake import Handshakes, protocol_factory
 from wsgate.edge.sink import SocketSink
 from wsgate.hub import Connection, Hub
@@ -22,10 +23,22 @@ from wsgate.protocol import COMMAND_BYTES_MAX
 from wsgate.rules import DEFAULT_RULES
 from wsgate.upgrade import Upgrade
 
-UPGRADE = (
-    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
-)
+
+def upgrade(path: bytes = b"/", *headers: bytes) -> bytes:
+    """A request as browsers send it."""
+    lines = [
+        b"GET " + path + b" HTTP/1.1",
+        b"Host: a",
+        b"Upgrade: websocket",
+        b"Connection: Upgrade",
+        b"Sec-WebSocket-Version: 13",
+        b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==",
+        *headers,
+    ]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+UPGRADE = upgrade()
 # Small and short, so that inputs of a few hundred bytes come near them.
 LIMITS = Limits(
     connections_max=4,
@@ -38,6 +51,7 @@ LIMITS = Limits(
     handshake_timeout_s=0.2,
     ping_interval_s=0.25,
     close_timeout_s=0.2,
+    auth_timeout_s=0.3,
 )
 # Longer than any time limit takes to strike.
 EVERYTHING_OVER_S = 1.5
@@ -48,8 +62,8 @@ READ_BUFFER_BYTES_MAX = 4 * COMMAND_BYTES_MAX
 class WatchedHub(Hub):
     """A hub that checks what the edge promises: after an end comes nothing, after `lost` no end."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self._ended: set[Connection] = set()
         self._lost: set[Connection] = set()
 
@@ -92,12 +106,16 @@ class _Complaints(logging.Handler):
 class Gateway:
     """Made inside a running loop. ``finish`` checks that nothing is left of all that happened."""
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, limits: Limits = LIMITS, *, authenticator: Authenticator | None = None
+    ) -> None:
         sink = SocketSink()
-        self.hub = WatchedHub(sink, DEFAULT_RULES, limits)
+        self.hub = WatchedHub(sink, DEFAULT_RULES, limits, authenticator=authenticator)
         self.core = self.hub.core
         self.handshakes = Handshakes(limits.handshake_timeout_s)
-        self.upgrade = Upgrade(self.hub, sink, limits, list)
+        self.upgrade = Upgrade(
+            self.hub, sink, limits, list, authenticated=authenticator is not None
+        )
         self._make_protocol = protocol_factory(
             self.upgrade, self.handshakes, message_bytes_max=COMMAND_BYTES_MAX
         )
@@ -194,17 +212,18 @@ class Client:
         if not self._closing and not self._protocol.eof_received():
             self.close()
 
-    def check(self) -> None:
-        """All it received: an HTTP answer, then whole frames with CLOSE as the last."""
+    def check(self) -> list[Any]:
+        """All it received: an answer, then whole frames with CLOSE as the last; its messages."""
+        messages: list[Any] = []
         if not self.received:
-            return
+            return messages
         head, blank, stream = bytes(self.received).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 "), head
         if not blank:
             assert self._cut, "half an answer"
         if not head.startswith(b"HTTP/1.1 101 "):
-            return
-        reader = FrameReader()
+            return messages
+        reader = FrameReader(inflates=b"permessage-deflate" in head)
         reader.feed(stream)
         frames: list[Frame] = []
         while (frame := reader.next()) is not None:
@@ -213,9 +232,11 @@ class Client:
         assert CLOSE not in [frame.opcode for frame in frames[:-1]], "something after CLOSE"
         for frame in frames:
             if frame.opcode == TEXT:
-                assert type(json.loads(frame.payload)["type"]) is str
+                messages.append(json.loads(frame.payload))
+                assert type(messages[-1]["type"]) is str
             elif frame.opcode == CLOSE:
                 frame.close_reason.encode()
+        return messages
 
     def forget(self) -> None:
         """Give its sockets back."""
