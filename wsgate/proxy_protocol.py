@@ -91,6 +91,8 @@ def parse(data: bytes | bytearray) -> Needed | Header:
 def _parse_v1(data: bytes | bytearray) -> Needed | Header:
     """Section 2.1: one line of text."""
     end = data.find(b"\n", 0, V1_SIZE_MAX)
+    if end == V1_SIZE_MAX - 1 and data[end - 1 : end] != b"\r":
+        end = -1  # it was too long before its last byte came
     if end < 0:
         size_min = len(data) + (1 if data.endswith(b"\r") else 2)
         if size_min > V1_SIZE_MAX:

@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.core.rfc6455 import CLOSE, TEXT
 from tests.support.frames import Frame, FrameReader
+from wsgate.auth.authenticator import Authenticator
 from wsgate.edge.admission import Handshakes
 from wsgate.edge.handshake import protocol_factory
 from wsgate.edge.sink import SocketSink
@@ -23,10 +24,22 @@ from wsgate.protocol import COMMAND_BYTES_MAX
 from wsgate.rules import DEFAULT_RULES
 from wsgate.upgrade import Upgrade
 
-UPGRADE = (
-    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
-)
+
+def upgrade(path: bytes = b"/", *headers: bytes) -> bytes:
+    """A request as browsers send it."""
+    lines = [
+        b"GET " + path + b" HTTP/1.1",
+        b"Host: a",
+        b"Upgrade: websocket",
+        b"Connection: Upgrade",
+        b"Sec-WebSocket-Version: 13",
+        b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==",
+        *headers,
+    ]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+UPGRADE = upgrade()
 # Small and short, so that inputs of a few hundred bytes come near them.
 LIMITS = Limits(
     connections_max=4,
@@ -39,6 +52,7 @@ LIMITS = Limits(
     handshake_timeout_s=0.2,
     ping_interval_s=0.25,
     close_timeout_s=0.2,
+    auth_timeout_s=0.3,
 )
 # Longer than any time limit takes to strike.
 EVERYTHING_OVER_S = 1.5
@@ -49,8 +63,8 @@ READ_BUFFER_BYTES_MAX = 4 * COMMAND_BYTES_MAX
 class WatchedHub(Hub):
     """A hub that checks what the edge promises: after an end comes nothing, after `lost` no end."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self._ended: set[Connection] = set()
         self._lost: set[Connection] = set()
 
@@ -64,8 +78,7 @@ class WatchedHub(Hub):
         super().pinged(connection, payload)
 
     def close_received(self, connection: Connection, code: int) -> None:
-        assert connection not in self._lost, "an end after the socket was closed"
-        assert not connection.close_was_received, "a second CLOSE"
+        assert connection not in self._ended, "a CLOSE after the end"
         self._ended.add(connection)
         super().close_received(connection, code)
 
@@ -94,16 +107,20 @@ class _Complaints(logging.Handler):
 class Gateway:
     """Made inside a running loop. ``finish`` checks that nothing is left of all that happened."""
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, limits: Limits = LIMITS, *, authenticator: Authenticator | None = None
+    ) -> None:
         sink = SocketSink()
-        self.hub = WatchedHub(sink, DEFAULT_RULES, limits)
+        self.hub = WatchedHub(sink, DEFAULT_RULES, limits, authenticator=authenticator)
         self.core = self.hub.core
         self.handshakes = Handshakes(
             limits.handshake_timeout_s,
             at_once_max=limits.handshakes_max,
             header_bytes_max=limits.header_bytes_max,
         )
-        self.upgrade = Upgrade(self.hub, sink, limits, list)
+        self.upgrade = Upgrade(
+            self.hub, sink, limits, list, authenticated=authenticator is not None
+        )
         self._make_protocol = protocol_factory(
             self.upgrade, self.handshakes, message_bytes_max=COMMAND_BYTES_MAX
         )
@@ -116,9 +133,9 @@ class Gateway:
         self.clients.append(client)
         return client
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         logging.getLogger("wsgate").removeHandler(self._complaints)
-        self.hub.stop()
+        await self.hub.stop()
         self.handshakes.stop()
         for client in self.clients:
             client.forget()
@@ -139,7 +156,7 @@ class Gateway:
                 client.read()
                 client.check()
         finally:
-            self.stop()
+            await self.stop()
         assert not self._complaints.records, self._complaints.records
 
 
@@ -153,7 +170,7 @@ class Client:
         self._theirs.setblocking(False)
         self._ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the kernel has a least
         self._held = bytearray()
-        self._closing = self._over = self._cut = False
+        self._closing = self._over = self._cut = self._ends = False
         self._protocol = protocol
         self.received = bytearray()
         protocol.connection_made(self)
@@ -200,17 +217,18 @@ class Client:
         if not self._closing and not self._protocol.eof_received():
             self.close()
 
-    def check(self) -> None:
-        """All it received: an HTTP answer, then whole frames with CLOSE as the last."""
+    def check(self) -> list[Any]:
+        """All it received: an answer, then whole frames with CLOSE as the last; its messages."""
+        messages: list[Any] = []
         if not self.received:
-            return
+            return messages
         head, blank, stream = bytes(self.received).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 "), head
         if not blank:
             assert self._cut, "half an answer"
         if not head.startswith(b"HTTP/1.1 101 "):
-            return
-        reader = FrameReader()
+            return messages
+        reader = FrameReader(inflates=b"permessage-deflate" in head)
         reader.feed(stream)
         frames: list[Frame] = []
         while (frame := reader.next()) is not None:
@@ -219,9 +237,11 @@ class Client:
         assert CLOSE not in [frame.opcode for frame in frames[:-1]], "something after CLOSE"
         for frame in frames:
             if frame.opcode == TEXT:
-                assert type(json.loads(frame.payload)["type"]) is str
+                messages.append(json.loads(frame.payload))
+                assert type(messages[-1]["type"]) is str
             elif frame.opcode == CLOSE:
                 frame.close_reason.encode()
+        return messages
 
     def forget(self) -> None:
         """Give its sockets back."""
@@ -236,6 +256,22 @@ class Client:
             if not self._held:
                 self._loop.call_soon(self._lose)
 
+    def get_protocol(self) -> Any:
+        return self._protocol
+
+    def set_protocol(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        """Our half ends once what is held is written; the client's goes on."""
+        if not self._closing and not self._ends:
+            self._ends = True
+            if not self._held:
+                self._ours.shutdown(socket.SHUT_WR)
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return {"socket": self._ours, "peername": ("192.0.2.1", 1)}.get(name, default)
 
@@ -249,6 +285,7 @@ class Client:
         return self._closing
 
     def write(self, data: bytes) -> None:
+        assert not self._ends, "a write after the end of our half"
         if self._closing:
             return
         self._held += data
@@ -277,6 +314,8 @@ class Client:
         self._write_held()
         if not self._held:
             self._protocol.resume_writing()
+            if self._ends:
+                self._ours.shutdown(socket.SHUT_WR)
             if self._closing:
                 self._loop.call_soon(self._lose)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import zlib
 from typing import Any, NamedTuple
 
 CONTINUATION = 0x0
@@ -14,6 +15,9 @@ PING = 0x9
 PONG = 0xA
 
 SERVER_OPCODES = {TEXT, CLOSE, PING, PONG}  # the gateway neither fragments nor sends binary
+RSV1_TEXT = 0xC1
+# What RFC 7692 7.2.1 leaves out of a message, and a final block behind it.
+DEFLATE_END = b"\x00\x00\xff\xff\x03\x00"
 MASK = bytes.fromhex("5a17c32e")
 
 
@@ -84,10 +88,14 @@ def command(type: str, **fields: Any) -> bytes:
 
 
 class FrameReader:
-    """Takes bytes as they come, gives whole frames; Malformed as soon as one is wrong."""
+    """Takes bytes as they come, gives whole frames; Malformed as soon as one is wrong.
 
-    def __init__(self) -> None:
+    ``inflates``: text may be compressed (RFC 7692, without context takeover).
+    """
+
+    def __init__(self, *, inflates: bool = False) -> None:
         self._unread = bytearray()
+        self._inflates = inflates
 
     def feed(self, data: bytes) -> None:
         self._unread += data
@@ -104,7 +112,8 @@ class FrameReader:
             return None
         first, size = unread[0], unread[1]
         opcode = first & 0x0F
-        if first & 0xF0 != 0x80 or opcode not in SERVER_OPCODES:
+        compressed = self._inflates and first == RSV1_TEXT
+        if (first & 0xF0 != 0x80 and not compressed) or opcode not in SERVER_OPCODES:
             raise Malformed(f"a frame begins with {first:#04x}: {bytes(unread[:80])!r}")
         if size & 0x80:
             raise Malformed("a server does not mask")
@@ -121,4 +130,6 @@ class FrameReader:
             return None
         payload = bytes(unread[header : header + size])
         del unread[: header + size]
+        if compressed:
+            payload = zlib.decompress(payload + DEFLATE_END, wbits=-15)
         return Frame(opcode, payload)

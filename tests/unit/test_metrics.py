@@ -354,8 +354,8 @@ def test_names_and_texts_follow_the_conventions() -> None:
     ("module", "call", "known"),
     [
         ("intake.py", r"self\._refuse\(\s*\"(\w+)\"", metrics.PUBLICATION_REFUSALS),
-        ("intake.py", r"self\._note_end\(\s*\w+,\s*\"(\w+)\"", metrics.CLOSE_REASONS),
-        ("intake.py", r"self\._end\(\s*\w+,\s*CloseCode\.(\w+)", metrics.CLOSE_REASONS),
+        ("hub.py", r"self\._note_end\(\s*\w+,\s*\"(\w+)\"", metrics.CLOSE_REASONS),
+        ("hub.py", r"self\._end\(\s*\w+,\s*CloseCode\.(\w+)", metrics.CLOSE_REASONS),
         ("login.py", r"lock_out\(\s*\w+,\s*CloseCode\.(\w+)", metrics.CLOSE_REASONS),
         ("login.py", r"return CloseCode\.(\w+)", metrics.CLOSE_REASONS),
         ("upgrade.py", r"self\._refuse\(\s*[\w.]+,\s*\"(\w+)\"", metrics.HANDSHAKE_REFUSALS),

@@ -149,6 +149,7 @@ LARGE = "a binary header has more than 536 bytes"
         (b"PROXY UNKNOWN " + b"x" * 92 + b"\r\n", LINE),
         (b"PROXY UNKNOWN " + b"x" * 93, LINE),
         (b"PROXY UNKNOWN " + b"x" * 92, LINE),  # 106 bytes, and no CR: too late for CRLF
+        (b"PROXY UNKNOWN " + b"x" * 92 + b"\n", LINE),  # the same with what comes next
         (binary(0x11, 0x11, IPV4_ADDRESSES), COMMAND),
         (binary(0x31, 0x11, IPV4_ADDRESSES), COMMAND),
         (binary(0x22, 0x11, IPV4_ADDRESSES), COMMAND),

@@ -33,8 +33,9 @@ async def _fuzz(data: bytes) -> None:
     wire = Wire()
     hub = Hub(wire, DEFAULT_RULES, LIMITS)
     connection: Any = SimpleNamespace(
-        handle=0, session=None, end_reason=None, heard=True, pinged=False, close_sent=False,
-        close_was_received=False, peer="-", close_transport=lambda: None, abort=lambda: None,
+        handle=0, window_bits=0, credential=None, session=None, end_reason=None, heard=True,
+        pinged=False, close_sent=False, ended=False, peer="-",
+        close_transport=lambda: None, abort=lambda: None,
     )  # fmt: skip
     hub.opened(connection)
     for line in data.split(b"\n")[:LINES_MAX]:
@@ -55,4 +56,4 @@ async def _fuzz(data: bytes) -> None:
         assert hub.core.subscription_count(connection.handle) <= LIMITS.subscriptions_max
     hub.lost(connection)
     hub.core.check()
-    hub.stop()
+    await hub.stop()

@@ -33,7 +33,7 @@ async def _fuzz(tape: Tape) -> None:
             await _step(gateway, tape)
         await gateway.finish()
     finally:
-        gateway.stop()
+        await gateway.stop()
 
 
 async def _step(gateway: Gateway, tape: Tape) -> None:

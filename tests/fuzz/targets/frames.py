@@ -40,4 +40,4 @@ async def _fuzz(tape: Tape) -> None:
                 client.read()
         await gateway.finish()
     finally:
-        gateway.stop()
+        await gateway.stop()

@@ -35,7 +35,7 @@ def fuzz(data: bytes) -> None:
 async def _fuzz(data: bytes) -> None:
     wire = Wire()
     hub = Hub(wire, DEFAULT_RULES, LIMITS)
-    client: Any = SimpleNamespace(peer="-", end_reason=None)
+    client: Any = SimpleNamespace(window_bits=0, credential=None, peer="-", end_reason=None)
     hub.opened(client)
     for pattern in ("token.*.update", "token.*.comment", "global.>"):
         hub.core.subscribe_pattern(client.handle, pattern, 0)
@@ -55,7 +55,7 @@ async def _fuzz(data: bytes) -> None:
             _check_whole(frames[0].payload, subject, payload)
     hub.core.check()
     hub.lost(client)
-    hub.stop()
+    await hub.stop()
 
 
 def _check_whole(message: bytes, subject: str, payload: bytes) -> None:

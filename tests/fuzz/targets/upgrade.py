@@ -36,4 +36,4 @@ async def _fuzz(tape: Tape) -> None:
             client.read()
         await gateway.finish()
     finally:
-        gateway.stop()
+        await gateway.stop()
