@@ -162,6 +162,7 @@ def test_limits_follow_the_settings() -> None:
         ("NATS_SUBJECTS", "a.>,b,a.*.c", "'a.>' and 'a.*.c' overlap"),
         ("NATS_CREDS", "/no/such/file", "there is no such file"),
         ("NATS_CREDS", "/", "there is no such file"),
+        ("NATS_CREDS", "/" + "x" * 300, "the file cannot be looked at: File name too long"),
         ("WS_TLS_CERT", "/no/such/file", "there is no such file"),
         ("WS_TLS_KEY", "/no/such/file", "there is no such file"),
         ("LOG_LEVEL", "loud", ""),
