@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from stat import S_ISREG
 from typing import Annotated, Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -120,7 +121,13 @@ def _lower(value: object) -> object:
 
 
 def _readable(path: Path) -> Path:
-    if not path.is_file():
+    try:
+        found = S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        found = False
+    except OSError as error:  # a folder on the way is closed to us, the name is too long
+        raise ValueError(f"the file cannot be looked at: {error.strerror}") from None
+    if not found:
         raise ValueError("there is no such file")
     if not os.access(path, os.R_OK):
         raise ValueError("the file cannot be read")

@@ -235,6 +235,7 @@ def test_a_proxy_s_header_needs_a_proxy() -> None:
         ("NATS_SUBJECTS", "a.>,b,a.*.c", "'a.>' and 'a.*.c' overlap"),
         ("NATS_CREDS", "/no/such/file", "there is no such file"),
         ("NATS_CREDS", "/", "there is no such file"),
+        ("NATS_CREDS", "/" + "x" * 300, "the file cannot be looked at: File name too long"),
         ("WS_TLS_CERT", "/no/such/file", "there is no such file"),
         ("WS_TLS_KEY", "/no/such/file", "there is no such file"),
         ("LOG_LEVEL", "loud", ""),

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import os
+
 from pydantic import ValidationError
 
-from wsgate.config import MASK, Settings, problems
+from wsgate.config import MASK, Settings, is_secret, problems
 
 WORDS = [name.upper().encode() + b"=" for name in Settings.model_fields] + [
     b"\n", b"nats://", b"tls://", b"127.0.0.1:4222", b"user:secret@", b"[::1]", b",",
     b"65535", b"0",
     b'[{"subject":"a.*","type":"b","kind":"state"}]', b"a.*,b.>", b"debug", b"json", b"none", b"%",
 ]  # fmt: skip
-SECRETS = ("nats_password", "nats_token")
+SECRETS = [name for name, field in Settings.model_fields.items() if is_secret(field)]
 LONG = 8  # a shorter secret may stand in a message by chance
 
 
 def fuzz(data: bytes) -> None:
     given: dict[str, object] = {}
-    for line in data.decode(errors="replace").split("\n"):
+    for line in os.fsdecode(data).split("\n"):  # as the environment is
         name, _, value = line.partition("=")
         if name.lower() in Settings.model_fields:
             given[name.lower()] = value
