@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from wsgate import flush, hub
+from wsgate import flush, hub, intake
 
 
 class _Nothing:
@@ -47,10 +47,10 @@ def run(make: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a coroutine to its end on such a loop; the gateway's clock is the loop's meanwhile."""
     loop = TimelessLoop()
     real = flush.now_ms
-    flush.now_ms = hub.now_ms = lambda: int(loop.now_s * 1000)
+    flush.now_ms = hub.now_ms = intake.now_ms = lambda: int(loop.now_s * 1000)
     try:
         loop.run_until_complete(make())
     finally:
-        flush.now_ms = hub.now_ms = real
+        flush.now_ms = hub.now_ms = intake.now_ms = real
         loop.close()
     assert not loop.complaints, loop.complaints

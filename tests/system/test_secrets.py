@@ -230,8 +230,7 @@ def test_no_secret_shows(format: Any, tmp_path: Path) -> None:
                 lambda: all(int(one.snapshot()["errors"]) >= 2 for one in gateway.sources),
                 "a login that is refused",
             )
-            for path in ("/metrics", "/readyz"):
-                shown.append((await session.admin("GET", path))[1])
+            shown += [(await session.admin("GET", path))[1] for path in ("/metrics", "/readyz")]
         finally:
             for client in session.clients:
                 client.close()
