@@ -230,7 +230,8 @@ def test_no_secret_shows(format: Any, tmp_path: Path) -> None:
                 lambda: all(int(one.snapshot()["errors"]) >= 2 for one in gateway.sources),
                 "a login that is refused",
             )
-            shown += [(await session.admin("GET", path))[1] for path in ("/metrics", "/readyz")]
+            pages = [(await session.admin("GET", path))[1] for path in ("/metrics", "/readyz")]
+            shown.extend(pages)
         finally:
             for client in session.clients:
                 client.close()
