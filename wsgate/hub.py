@@ -91,6 +91,7 @@ class Hub(Intake):
         super().__init__(sink, rules, limits, flush_window_s=flush_window_s)
         self._connections: dict[int, Connection] = {}
         self.epoch = secrets.token_hex(4)
+        self._ping_interval_ms = int(limits.ping_interval_s * 1000)
         self.login: Login[Connection] | None = None
         if authenticator is not None:
             self.login = Login(authenticator, self, first_s=limits.auth_timeout_s)
@@ -117,9 +118,9 @@ class Hub(Intake):
         if self.addresses is not None and connection.address_group is not None:
             self.addresses.enter(connection.address_group)
         # Spread by slot, so that a crowd that came together is not pinged together for ever.
-        interval_ms = int(self._limits.ping_interval_s * 1000)
-        spread_ms = (connection.handle & 0xFFFFFFFF) * 7919 % interval_ms
-        self.core.schedule(connection.handle, ALIVE_TIMER, now_ms() + interval_ms + spread_ms)
+        spread_ms = (connection.handle & 0xFFFFFFFF) * 7919 % self._ping_interval_ms
+        first_ms = now_ms() + self._ping_interval_ms + spread_ms
+        self.core.schedule(connection.handle, ALIVE_TIMER, first_ms)
         if self._emptied is not None:  # its handshake was under way when the gateway began to stop
             self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
             return
@@ -353,7 +354,7 @@ class Hub(Intake):
         A blocked connection is spared: it may be slow, and TCP finds out by itself if it is dead.
         """
         delivery, handle = self.core.delivery, connection.handle
-        due_ms = now_ms() + int(self._limits.ping_interval_s * 1000)
+        due_ms = now_ms() + self._ping_interval_ms
         if not connection.heard and connection.pinged and not delivery.is_blocked(handle):
             self._note_end(connection, "ping_timeout")
             connection.abort()

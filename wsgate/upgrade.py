@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -34,25 +35,27 @@ SWITCHING = (
 
 
 class SwitchingProtocols(WSUpgradeResponse):
-    """The 101: the same bytes for everybody but for the key's answer, so no headers are built."""
+    """The 101. But for the key's answer it is the same for all who agreed on the same."""
 
-    __slots__ = ("_extensions", "_subprotocol")
+    __slots__ = ("_tail",)
 
-    def __init__(self, subprotocol: str | None, extensions: str | None = None) -> None:
+    def __init__(self, subprotocol: str | None, extensions: str | None) -> None:
         self.status = HTTPStatus.SWITCHING_PROTOCOLS
-        self.headers = {}  # type: ignore[assignment]  # one name is put in, and read again
+        self.headers = {}  # type: ignore[assignment]  # one name is put in, and read again at once
         self.body = None
-        self._subprotocol = subprotocol
-        self._extensions = extensions
+        self._tail = b"\r\n\r\n"
+        if extensions is not None:
+            self._tail = b"\r\nSec-WebSocket-Extensions: " + extensions.encode() + self._tail
+        if subprotocol is not None:
+            self._tail = b"\r\nSec-WebSocket-Protocol: " + subprotocol.encode() + self._tail
 
     def to_bytes(self) -> bytearray:
         """What picows sends, once it has put Sec-WebSocket-Accept among the headers."""
-        head = SWITCHING + self.headers["Sec-WebSocket-Accept"].encode()
-        if self._subprotocol is not None:
-            head += b"\r\nSec-WebSocket-Protocol: " + self._subprotocol.encode()
-        if self._extensions is not None:
-            head += b"\r\nSec-WebSocket-Extensions: " + self._extensions.encode()
-        return bytearray(head + b"\r\n\r\n")
+        answer = self.headers["Sec-WebSocket-Accept"].encode()
+        return bytearray(SWITCHING + answer + self._tail)
+
+
+switching_protocols = lru_cache(maxsize=64)(SwitchingProtocols)  # there are eighteen
 
 
 class Asker(Protocol):
@@ -145,10 +148,10 @@ class Upgrade:
         connection.credential = credential
         connection.client, connection.address_group = client, address_group
         if agreement is None:
-            return WSUpgradeResponseWithListener(SwitchingProtocols(selected), connection)
+            return WSUpgradeResponseWithListener(switching_protocols(selected, None), connection)
         connection.window_bits = agreement.window_bits
         return WSUpgradeResponseWithListener(
-            SwitchingProtocols(selected, agreement.response), connection
+            switching_protocols(selected, agreement.response), connection
         )
 
     def _identify(self, headers: CIMultiDict[str], asker: Asker) -> tuple[str | None, str | None]:

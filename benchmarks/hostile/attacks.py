@@ -43,8 +43,11 @@ class Line:
         self.writer = writer
 
     async def send(self, data: bytes) -> None:
+        if self.writer.is_closing():
+            raise ConnectionResetError
         self.writer.write(data)
         await self.writer.drain()
+        await asyncio.sleep(0)  # draining alone lets nobody else have a turn
 
     async def upgrade(self, extra: str = "", query: str | None = None) -> None:
         """As a good client does it."""
