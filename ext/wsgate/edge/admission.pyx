@@ -17,8 +17,9 @@ from wsgate.rates import TokenBucket
 
 # A socket that was accepted in a rush has its request in the kernel, and we have not looked yet.
 SILENT_S = 0.1
-# TLS, over a satellite, takes this long.
-SLOW_S = 1.0
+# Two round trips, for TLS, to the other side of the world. More would let whoever opens sockets fast
+# enough, and begins to ask on each, fill all places with some that are not to be cut off yet.
+SLOW_S = 0.25
 REASONS = ("handshakes", "handshake_rate", "header_too_large", "proxy_header")
 
 
