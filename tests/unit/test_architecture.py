@@ -18,12 +18,13 @@ EXT = ROOT / "ext" / "wsgate"
 
 # What each part may import of wsgate. Parts are modules, or whole packages ("tools.demo" is in
 # "tools"); what all may use stands first, and none of that knows any of the others.
-COMMON = {"protocol", "rules", "limits", "throttle"}
+COMMON = {"protocol", "rules", "limits", "throttle", "backoff"}
 ALLOWED = {
     "protocol": set(),
     "rules": {"protocol"},
     "limits": {"protocol"},
     "throttle": set(),
+    "backoff": set(),
     "descriptors": set(),
     "proxy_protocol": set(),
     "networks": set(),

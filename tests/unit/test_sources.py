@@ -18,8 +18,8 @@ from structlog.testing import LogCapture
 
 from tests.support.fake_nats import FakeNats, Peer, Script
 from tests.support.feed import RecordingFeed, run, until
+from wsgate.backoff import full_jitter
 from wsgate.sources import Feed, Source
-from wsgate.sources.backoff import full_jitter
 from wsgate.sources.local import LocalSource
 from wsgate.sources.nats import NatsSource
 from wsgate.sources.nats_limits import NatsLimits

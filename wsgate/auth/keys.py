@@ -16,10 +16,8 @@ from structlog.typing import FilteringBoundLogger
 from wsgate.auth.keyset import KeySet, KeysUnusable
 from wsgate.auth.limits import KeyLimits
 from wsgate.auth.origins import Origin
+from wsgate.backoff import full_jitter
 from wsgate.throttle import Throttle
-
-# 2**64 times any base is past every cap, and still a float.
-_EXPONENT_MAX = 64
 
 
 class KeySource:
@@ -195,10 +193,12 @@ class KeySource:
         return now_s + self._interval_s * self._random.uniform(0.9, 1.1)
 
     def _after_failure(self) -> float:
-        """Full jitter: anywhere up to a ceiling that doubles with each failure up to a cap."""
-        exponent = min(self._failures_in_a_row - 1, _EXPONENT_MAX)
-        ceiling_s = min(self._limits.backoff_cap_s, self._limits.backoff_base_s * 2.0**exponent)
-        return asyncio.get_running_loop().time() + self._random.uniform(0.0, ceiling_s)
+        return asyncio.get_running_loop().time() + full_jitter(
+            self._failures_in_a_row - 1,
+            base_s=self._limits.backoff_base_s,
+            cap_s=self._limits.backoff_cap_s,
+            random=self._random,
+        )
 
     # What came of it
 

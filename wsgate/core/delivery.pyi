@@ -75,7 +75,7 @@ class Delivery:
         """Let what is owed leave at the end of the tick, whatever the window."""
 
     def tell_all(self, frame: Frame) -> None:
-        """Owe the control-lane `frame` to every connection, with the next round."""
+        """Owe the control-lane `frame` to every connection, at the end of the tick."""
 
     def announce_gap(self, frame: Frame, rules_mask: int) -> None:
         """Owe every connection the gap `frame`, in its place among the events."""

@@ -15,9 +15,9 @@ from random import Random
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from wsgate.backoff import full_jitter
 from wsgate.protocol import is_channel_or_pattern
 from wsgate.sources import Feed
-from wsgate.sources.backoff import full_jitter
 from wsgate.sources.nats_limits import NatsLimits
 from wsgate.sources.nats_link import NatsLink
 from wsgate.sources.nats_login import Address, Login
