@@ -53,6 +53,16 @@ class Scenario:
         return names
 
 
+HANDSHAKE = Scenario(
+    name="handshake",
+    about="arriving steadily, each on 5 of 100 state channels that have a last value",
+    kind=Kind.HANDSHAKE,
+    channels="token.c%02u.update",
+    per_template=100,
+    each=5,
+    connect_rate=2000,
+    targets=(Target("cpu_us_per_handshake", 150),),
+)
 SCENARIOS = (
     Scenario(
         name="one-channel",
@@ -109,36 +119,19 @@ SCENARIOS = (
         seconds=5,
         targets=(Target("pss_kb_per_connection", 6),),
     ),
-    Scenario(
-        name="handshake",
-        about="arriving steadily, each on 5 of 100 state channels that have a last value",
-        kind=Kind.HANDSHAKE,
-        channels="token.c%02u.update",
-        per_template=100,
-        each=5,
-        connect_rate=2000,
-        targets=(Target("cpu_us_per_handshake", 150),),
-    ),
-    Scenario(
+    HANDSHAKE,
+    replace(
+        HANDSHAKE,
         name="handshake-hs256",
         about="the same, each with a token of its own, HS256",
-        kind=Kind.HANDSHAKE,
-        channels="token.c%02u.update",
-        per_template=100,
-        each=5,
         tokens="HS256",
-        connect_rate=2000,
         targets=(Target("cpu_us_per_handshake", 170),),
     ),
-    Scenario(
+    replace(
+        HANDSHAKE,
         name="handshake-es256",
         about="the same, each with a token of its own, ES256",
-        kind=Kind.HANDSHAKE,
-        channels="token.c%02u.update",
-        per_template=100,
-        each=5,
         tokens="ES256",
-        connect_rate=2000,
         targets=(Target("cpu_us_per_handshake", 250),),
     ),
 )

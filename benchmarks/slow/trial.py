@@ -2,54 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 from benchmarks.fanout import probe
-from benchmarks.fanout.child import Child, Failure
+from benchmarks.fanout.child import Failure
+from benchmarks.fanout.gateway import Gateway, gateway
 from benchmarks.fanout.trial import READY_S, Bench, quantile
 from benchmarks.slow.kernel import socket_memory
 from benchmarks.slow.readers import Reader
 from benchmarks.slow.scenario import Sizes
 
 Figures = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Gateway:
-    child: Child
-    port: int
-    admin_port: int
-
-    def metrics(self) -> dict[str, float]:
-        url = f"http://127.0.0.1:{self.admin_port}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            lines = answer.read().decode().splitlines()
-        samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-        return {name: float(value) for name, value in samples}
-
-
-@contextmanager
-def gateway(bench: Bench, sizes: Sizes, nats_port: int) -> Iterator[Gateway]:
-    port, admin_port = probe.free_port(), probe.free_port()
-    environment = {
-        "NATS_URL": f"nats://127.0.0.1:{nats_port}",
-        "WS_HOST": "127.0.0.1",
-        "WS_PORT": str(port),
-        "WS_ADMIN_PORT": str(admin_port),
-        "WS_MAX_CONNECTIONS": str(sizes.slow + sizes.others + 10),
-        "LOG_LEVEL": "warning",
-    }
-    command = [sys.executable, "-m", "wsgate", "serve"]
-    log = bench.out / "wsgate.log"
-    with Child("wsgate", command, bench.server_core, log, environment, nice=bench.nice) as child:
-        ready = f"http://127.0.0.1:{admin_port}/readyz"
-        probe.wait_until("ready", lambda: probe.http_ok(ready), child)
-        yield Gateway(child, port, admin_port)
 
 
 @contextmanager
@@ -67,7 +32,9 @@ def trial(bench: Bench, sizes: Sizes, nats_port: int, slow: int) -> Figures:
     """`slow`: how many clients read nothing while all that is published, and then catch up."""
     events, states = sizes.events, sizes.states
     with (
-        gateway(bench, sizes, nats_port) as server,
+        gateway(
+            bench, nats_port, {"WS_MAX_CONNECTIONS": str(sizes.slow + sizes.others + 10)}
+        ) as server,
         bench.clients(events, server.port, sizes.others) as others,
         readers(sizes, server.port, slow) as sleepers,
     ):

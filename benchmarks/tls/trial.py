@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.fanout import probe
 from benchmarks.fanout.build import CFLAGS, OUT, compiler
 from benchmarks.fanout.child import Child, Failure
+from benchmarks.fanout.gateway import Gateway, gateway
 from benchmarks.fanout.scenarios import Kind, Scenario
 from benchmarks.fanout.trial import READY_S, Bench
 
@@ -67,43 +64,13 @@ def certificate(kind: str) -> dict[str, str]:
     return {"WS_TLS_CERT": str(path), "WS_TLS_KEY": str(key)}
 
 
-@dataclass(frozen=True)
-class Gateway:
-    child: Child
-    port: int
-    admin_port: int
-
-    def metrics(self) -> dict[str, float]:
-        url = f"http://127.0.0.1:{self.admin_port}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            lines = answer.read().decode().splitlines()
-        samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-        return {name: float(value) for name, value in samples}
-
-
-@contextmanager
-def gateway(bench: Bench, sizes: Sizes, nats_port: int, tls: dict[str, str]) -> Iterator[Gateway]:
-    port, admin_port = probe.free_port(), probe.free_port()
-    environment = {
-        "NATS_URL": f"nats://127.0.0.1:{nats_port}",
-        "WS_HOST": "127.0.0.1",
-        "WS_PORT": str(port),
-        "WS_ADMIN_PORT": str(admin_port),
+def trial(bench: Bench, sizes: Sizes, nats_port: int, tls: dict[str, str]) -> Figures:
+    settings = {
         "WS_MAX_CONNECTIONS": str(sizes.connections + 100),
         "WS_FLUSH_WINDOW_MS": str(sizes.window_ms),
-        "LOG_LEVEL": "warning",
         **tls,
     }
-    command = [sys.executable, "-m", "wsgate", "serve"]
-    log = bench.out / "wsgate.log"
-    with Child("wsgate", command, bench.server_core, log, environment, nice=bench.nice) as child:
-        ready = f"http://127.0.0.1:{admin_port}/readyz"
-        probe.wait_until("ready", lambda: probe.http_ok(ready), child)
-        yield Gateway(child, port, admin_port)
-
-
-def trial(bench: Bench, sizes: Sizes, nats_port: int, tls: dict[str, str]) -> Figures:
-    with gateway(bench, sizes, nats_port, tls) as server:
+    with gateway(bench, nats_port, settings) as server:
         command = [str(OUT / "tls-load"), str(server.port), "tls" if tls else "plain", CHANNEL]
         log = bench.out / "tls-load.log"
         with Child("tls-load", command, bench.other_core, log, talks=True) as load:
