@@ -69,7 +69,8 @@ class Gateway:
         try:
             self.keys, self.authenticator = _authentication(settings)
             sink = SocketSink()
-            sink.watch(_poll_descriptor(asyncio.get_running_loop()))
+            poll_descriptor = _poll_descriptor(asyncio.get_running_loop())
+            sink.watch(poll_descriptor)
             self.hub = Hub(
                 sink,
                 settings.ws_rules,
@@ -104,6 +105,7 @@ class Gateway:
                     tls=self.tls,
                     proxies=proxies if settings.ws_proxy_protocol == "on" else None,
                 ),
+                poll_descriptor=poll_descriptor,
             )
             self._admin = Admin(
                 settings.ws_host,
@@ -215,7 +217,7 @@ def _authentication(settings: Settings) -> tuple[KeySource | None, Authenticator
 
 
 def _poll_descriptor(loop: asyncio.AbstractEventLoop) -> int:
-    """uvloop's; -1 of a loop that does not tell: long flushes then stop to look."""
+    """uvloop's; -1 of a loop that does not tell, which then has to do without what needs it."""
     backend_id = getattr(loop, "_get_backend_id", None)
     return -1 if backend_id is None else int(backend_id())
 

@@ -56,6 +56,20 @@ def _is_tuned(client: Client) -> bool:
         return False  # not accepted yet
 
 
+# How they are accepted
+
+
+@on_loop
+async def test_clients_that_come_together_are_gathered_and_none_is_forgotten() -> None:
+    async with local_gateway() as gateway:
+        gathering = gateway.app.acceptor._gathering
+        assert gathering is not None, "uvloop's poll descriptor was not found"
+        for rounds in range(1, 11):
+            await asyncio.gather(*(gateway.connect() for _ in range(10)))
+            assert gateway.hub.opened_total == 10 * rounds
+        assert 0 < gathering.pauses < 100
+
+
 # What the kernel holds
 
 

@@ -14,6 +14,7 @@ LEEWAY_MAX_S: Final = 300.0
 
 PATTERNS_MAX: Final = 256  # of one token; a pattern's length is that of channel names
 PERMISSIONS_REMEMBERED_MAX: Final = 1024
+COVERINGS_REMEMBERED_MAX: Final = 8192  # whether a pattern covers a name
 
 KEYS_MAX: Final = 64
 KEYS_TRIED_MAX: Final = 4  # for a token that does not say which one is its key

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
-from wsgate.auth.limits import PATTERNS_MAX, PERMISSIONS_REMEMBERED_MAX
+from wsgate.auth.limits import (
+    COVERINGS_REMEMBERED_MAX,
+    PATTERNS_MAX,
+    PERMISSIONS_REMEMBERED_MAX,
+)
 from wsgate.protocol import is_channel_or_pattern, is_pattern
 from wsgate.rules import covers
+
+# Clients ask for the same channels over and over.
+_covers = lru_cache(maxsize=COVERINGS_REMEMBERED_MAX)(covers)
 
 
 class Permissions:
@@ -36,7 +44,12 @@ class Permissions:
 
         Two patterns that cover it only together do not permit it. ``name`` is well-formed.
         """
-        return name in self._names or any(covers(wide, name) for wide in self._wildcards)
+        if name in self._names:
+            return True
+        for wide in self._wildcards:  # noqa: SIM110 (a generator costs as much as all the rest)
+            if _covers(wide, name):
+                return True
+        return False
 
     def __repr__(self) -> str:
         return f"Permissions({list(self.patterns)})"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
+
+from wsgate.edge.gathering import Gathering
 
 CHECK_INTERVAL_S = 1.0
 LISTEN_BACKLOG = 4096  # clients that come back all at once wait in the kernel's queue
@@ -33,16 +36,23 @@ class Acceptor:
     by a descriptor that it keeps for that; should it have lost that one, it gives the server up.
     So the server is looked at once a second and made anew if it is gone: ``restarts`` counts that,
     ``accepted`` the clients.
+
+    ``poll_descriptor`` is the event loop's, by which clients are gathered into small groups; -1:
+    each is accepted as it comes.
     """
 
     def __init__(
         self,
         listening: socket.socket,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
+        *,
+        poll_descriptor: int = -1,
     ) -> None:
         self._listening = listening
         self._protocol_factory = protocol_factory
         self._loop = asyncio.get_running_loop()
+        self._poll_descriptor = poll_descriptor
+        self._gathering: Gathering | None = None
         self._server: asyncio.Server | None = None
         self._check: asyncio.TimerHandle | None = None
         self._restarting: asyncio.Task[None] | None = None
@@ -56,6 +66,10 @@ class Acceptor:
         self._server = await self._loop.create_server(
             self._protocol, sock=self._listening.dup(), backlog=LISTEN_BACKLOG
         )
+        if self._poll_descriptor >= 0:
+            listening = self._server.sockets[0].fileno()
+            with suppress(OSError):  # no descriptor left: it can be done without
+                self._gathering = Gathering(self._loop, self._poll_descriptor, listening)
         self._check = self._loop.call_later(CHECK_INTERVAL_S, self._look)
 
     def stop(self) -> None:
@@ -64,12 +78,20 @@ class Acceptor:
             self._check.cancel()
         if self._restarting is not None:
             self._restarting.cancel()
+        self._gather_no_more()
         if self._server is not None:
             self._server.close()
             self._server = None
 
+    def _gather_no_more(self) -> None:
+        if self._gathering is not None:
+            self._gathering.stop()
+            self._gathering = None
+
     def _protocol(self) -> asyncio.BaseProtocol:
         self.accepted += 1
+        if self._gathering is not None:
+            self._gathering.accepted()
         return self._protocol_factory()
 
     def _look(self) -> None:
@@ -87,6 +109,7 @@ class Acceptor:
 
     async def _restart(self) -> None:
         self.restarts += 1
+        self._gather_no_more()  # the descriptor that it knew is gone
         try:
             await self.start()
         except OSError:  # still no descriptors

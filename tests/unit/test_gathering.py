@@ -1,0 +1,163 @@
+"""Clients that come fast are accepted a few at a time: on a real epoll, with a made-up loop."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import pytest
+
+from wsgate.edge.gathering import GROUP_LEAST, PAUSE_S, REST_S, VAIN_MAX, Gathering
+
+
+class Handle:
+    def __init__(self, due_s: float, callback: Callable[[], object]) -> None:
+        self.due_s = due_s
+        self.callback = callback
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Loop:
+    """Time passes when told; a round runs what is due, and nothing that it brings about."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.handles: list[Handle] = []
+
+    def time(self) -> float:
+        return self.now_s
+
+    def call_soon(self, callback: Callable[[], object]) -> Handle:
+        return self.call_later(0.0, callback)
+
+    def call_later(self, delay_s: float, callback: Callable[[], object]) -> Handle:
+        self.handles.append(Handle(self.now_s + delay_s, callback))
+        return self.handles[-1]
+
+    def round(self, after_s: float = 0.0) -> None:
+        self.now_s += after_s
+        due = [one for one in self.handles if one.due_s <= self.now_s]
+        self.handles = [one for one in self.handles if one not in due]
+        for handle in due:
+            if not handle.cancelled:
+                handle.callback()
+
+
+class Door:
+    """A listening socket in an epoll, the clients that came, and who gathers them."""
+
+    def __init__(self) -> None:
+        self.loop = Loop()
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.poll = select.epoll()
+        self.poll.register(self.listening, select.EPOLLIN)
+        loop = cast(asyncio.AbstractEventLoop, self.loop)
+        self.gathering = Gathering(loop, self.poll.fileno(), self.listening.fileno())
+        self.clients: list[socket.socket] = []
+
+    def come(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.clients.append(socket.create_connection(self.listening.getsockname()))
+
+    @property
+    def open(self) -> bool:
+        """Whether the kernel tells of the clients that wait."""
+        return bool(self.poll.poll(0))
+
+    def accept_all(self) -> int:
+        """As the event loop does it: one, and a round."""
+        accepted = 0
+        while self.open:
+            self.clients.append(self.listening.accept()[0])
+            accepted += 1
+            self.gathering.accepted()
+            self.loop.round()
+        self.loop.round()
+        return accepted
+
+    def close(self) -> None:
+        self.gathering.stop()
+        for one in (*self.clients, self.listening, self.poll):
+            one.close()
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    door = Door()
+    yield door
+    door.close()
+
+
+def test_the_first_waits_for_nothing(door: Door) -> None:
+    door.come()
+    assert door.accept_all() == 1
+
+
+def test_who_comes_right_after_is_gathered(door: Door) -> None:
+    door.come()
+    door.accept_all()
+    door.come(3)
+    assert door.accept_all() == 0
+    door.loop.round(PAUSE_S)
+    assert door.accept_all() == 3
+
+
+def test_all_who_wait_are_accepted_before_a_pause(door: Door) -> None:
+    door.come(20)
+    assert door.accept_all() == 20
+    assert door.gathering.pauses == 1
+
+
+def test_a_group_is_followed_by_a_pause_for_as_long_as_they_come(door: Door) -> None:
+    for _ in range(10 * VAIN_MAX):
+        door.come(GROUP_LEAST)
+        assert door.accept_all() == GROUP_LEAST
+        door.loop.round(PAUSE_S)
+    assert door.gathering.pauses == 10 * VAIN_MAX
+
+
+def test_who_comes_again_and_again_is_not_made_to_wait_for_nothing(door: Door) -> None:
+    for _ in range(VAIN_MAX):
+        door.come()
+        assert door.accept_all() == 1
+        door.loop.round(PAUSE_S)
+    for _ in range(50):
+        door.come()
+        assert door.accept_all() == 1  # at once
+    assert door.gathering.pauses == VAIN_MAX
+
+
+def test_after_a_rest_it_is_tried_again(door: Door) -> None:
+    for _ in range(VAIN_MAX + 1):
+        door.come()
+        door.accept_all()
+        door.loop.round(PAUSE_S)
+    door.loop.round(REST_S)
+    door.come(GROUP_LEAST)
+    door.accept_all()
+    assert door.gathering.pauses == VAIN_MAX + 1
+
+
+def test_nothing_is_done_after_stop(door: Door) -> None:
+    door.come()
+    door.accept_all()
+    door.gathering.stop()
+    door.poll.unregister(door.listening)  # as the event loop does with what it closes
+    door.loop.round(PAUSE_S)
+
+
+def test_a_descriptor_that_is_gone_is_noticed_by_nobody(door: Door) -> None:
+    """libuv may give the server up at any time; the acceptor finds out within a second."""
+    door.come()
+    door.accept_all()
+    door.poll.unregister(door.listening)
+    door.loop.round(PAUSE_S)
+    door.gathering.accepted()
+    door.loop.round()
+    door.loop.round()
