@@ -29,7 +29,8 @@ REST_S: Final = 0.1
 class Gathering:
     """For one listening descriptor of a loop that polls with the epoll ``poll_descriptor``.
 
-    ``pauses`` counts them. OSError if there is no descriptor left for it. Cost: a callback for each client accepted, a timer for each pause.
+    ``pauses`` counts them. OSError if there is no descriptor left for it.
+    Cost: a callback for each client accepted, a timer for each pause.
     """
 
     def __init__(
