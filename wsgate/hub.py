@@ -47,6 +47,7 @@ from wsgate.protocol import (
 from wsgate.rates import AddressCounts
 from wsgate.rules import Rules
 from wsgate.session import Session, admit
+from wsgate.turns import Turns
 
 log = structlog.get_logger("wsgate.hub")
 
@@ -72,6 +73,8 @@ class Connection(Protocol):
     def ended(self) -> bool: ...
     @property
     def peer(self) -> str: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
     def close_transport(self) -> None: ...
     def abort(self) -> None: ...
 
@@ -101,6 +104,7 @@ class Hub(Intake):
         self.addresses: AddressCounts[str] | None = None
         if limits.connections_per_address_max is not None:
             self.addresses = AddressCounts(limits.connections_per_address_max)
+        self.turns: Turns[Connection] = Turns(self._loop, self._carry_out, self._broke)
         self.opened_total = 0
         self.closed_by_reason: Counter[str] = Counter()
 
@@ -132,6 +136,9 @@ class Hub(Intake):
             log.debug("connected", connection=connection.handle, peer=connection.peer)
 
     def received(self, connection: Connection, message: bytes) -> None:
+        self.turns.take(connection, message)
+
+    def _carry_out(self, connection: Connection, message: bytes) -> None:
         if connection.end_reason is not None:  # CLOSE is its last reply
             return
         session = connection.session
@@ -154,6 +161,11 @@ class Hub(Intake):
             if error.close is not None:
                 self._end(connection, error.close, flush_owed=True)
 
+    def _broke(self, connection: Connection) -> None:
+        """What it asked for, a while ago, could not be done, and that is our fault."""
+        if self.is_open(connection):
+            self._end(connection, CloseCode.INTERNAL_ERROR, flush_owed=True)
+
     def pinged(self, connection: Connection, payload: bytes) -> None:
         self.core.delivery.reply(connection.handle, Frame.pong(payload))
         self._flushing.replies_wait()
@@ -170,6 +182,7 @@ class Hub(Intake):
 
     def close_received(self, connection: Connection, code: int) -> None:
         """The client begins the closing handshake, or answers ours."""
+        self.turns.settle(connection)
         self._note_end(connection, "client")
         if connection.close_sent:
             connection.close_transport()
@@ -180,6 +193,7 @@ class Hub(Intake):
 
     def failed(self, connection: Connection, code: int, reason: str) -> None:
         """The client broke the WebSocket protocol, or a limit; `reason` is for the log."""
+        self.turns.settle(connection)
         self._note_end(connection, f"failed_{code}" if code < 4000 else CloseCode(code).reason)  # type: ignore[call-arg]
         if self._verbose:
             log.debug("client failed", connection=connection.handle, code=code, reason=reason)
@@ -192,6 +206,7 @@ class Hub(Intake):
 
     def lost(self, connection: Connection) -> None:
         """The socket is closed."""
+        self.turns.leave(connection)
         self._note_end(connection, "lost")
         self.closed_by_reason[connection.end_reason or "lost"] += 1
         if self.login is not None:
@@ -384,7 +399,8 @@ class Hub(Intake):
                 await self._emptied.wait()
 
     async def stop(self) -> None:
-        """End the heartbeat, the flushes, and whatever login still waits for."""
+        """End the heartbeat, the flushes, and whatever waits."""
+        self.turns.stop()
         if self.login is not None:
             await self.login.stop()
         self._heart.cancel()

@@ -270,6 +270,11 @@ class GatewayCollector(Collector):
             hub.closed_by_reason,
             CLOSE_REASONS,
         )
+        yield counter(
+            "ws_commands_put_off",
+            "Commands that had to wait, so that publications need not.",
+            hub.turns.put_off,
+        )
         yield counter("ws_sockets_accepted", "TCP connections accepted.", acceptor.accepted)
         yield counter(
             "ws_accept_restarts",

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from wsgate import flush, hub, intake
+from wsgate import flush, hub, intake, turns
 
 
 class _Nothing:
@@ -46,11 +46,13 @@ class TimelessLoop(asyncio.BaseEventLoop):
 def run(make: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a coroutine to its end on such a loop; the gateway's clock is the loop's meanwhile."""
     loop = TimelessLoop()
-    real = flush.now_ms
+    real, real_s = flush.now_ms, turns.now_s
     flush.now_ms = hub.now_ms = intake.now_ms = lambda: int(loop.now_s * 1000)
+    turns.now_s = lambda: loop.now_s
     try:
         loop.run_until_complete(make())
     finally:
         flush.now_ms = hub.now_ms = intake.now_ms = real
+        turns.now_s = real_s
         loop.close()
     assert not loop.complaints, loop.complaints

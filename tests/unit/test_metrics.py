@@ -172,6 +172,7 @@ def test_what_happens_is_counted() -> None:
         gateway.upgrade.refused["capacity"] = 7
         gateway.acceptor.accepted, gateway.acceptor.restarts = 11, 2
         gateway.handshakes.expired, gateway.handshakes.under_way = 5, 3
+        gateway.hub.turns.put_off = 6
         gateway.handshakes.shed, gateway.handshakes.refused["handshakes"] = 9, 8
 
         seen = scrape(gateway)
@@ -179,6 +180,7 @@ def test_what_happens_is_counted() -> None:
         assert seen["ws_connections_total", ()] == 4
         assert seen["ws_connections_closed_total", (("reason", "lost"),)] == 1
         assert seen["ws_connections_closed_total", (("reason", "slow_consumer"),)] == 0
+        assert seen["ws_commands_put_off_total", ()] == 6
         assert seen["ws_sockets_accepted_total", ()] == 11
         assert seen["ws_accept_restarts_total", ()] == 2
         assert seen["ws_handshakes_refused_total", (("reason", "capacity"),)] == 7

@@ -49,6 +49,12 @@ from tests.wire.test_sockets import (  # noqa: F401
     test_what_is_owed_together_leaves_in_one_write,
     test_what_is_unsent_is_bounded_for_large_windows_too,
 )
+from tests.wire.test_turns import (  # noqa: F401
+    one_command_each_round,
+    test_close_comes_after_what_was_asked_before_it,
+    test_each_is_answered_once_and_in_order,
+    test_others_are_served_in_between,
+)
 from tests.wire.test_upgrade import (  # noqa: F401
     test_a_client_that_leaves_within_the_handshake,
     test_a_header_that_is_too_large_is_cut_off,

@@ -68,6 +68,10 @@ class Connection(WSListener):
     def parser_failed(self) -> None:
         """picows' parser met an error and would have sent CLOSE."""
 
+    def pause_reading(self) -> None:
+        """Let what comes lie in the kernel; what was read already is handed on all the same."""
+
+    def resume_reading(self) -> None: ...
     def close_transport(self) -> None:
         """Close the socket, after a failure our half of it, once all is written."""
 

@@ -286,6 +286,15 @@ cdef class Connection(WSListener):
         name = self.stream.get_extra_info("peername")
         return f"{name[0]}:{name[1]}" if name else "-"
 
+    def pause_reading(self) -> None:
+        """Let what comes lie in the kernel; what was read already is handed on all the same."""
+        if self.stream is not None and not self.stream.is_closing():
+            self.stream.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self.stream is not None and not self.stream.is_closing():
+            self.stream.resume_reading()
+
     def close_transport(self) -> None:
         """Close the socket once the transport has written what it holds.
 

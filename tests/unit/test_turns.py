@@ -1,0 +1,199 @@
+"""Commands take turns: in order for each connection, with a made-up clock and loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from wsgate import turns
+from wsgate.turns import ROUND_S, Turns
+
+COST_S = ROUND_S / 2
+
+
+class Connection:
+    """Knows whether it is read from."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.read = True
+
+    def pause_reading(self) -> None:
+        assert self.read
+        self.read = False
+
+    def resume_reading(self) -> None:
+        assert not self.read
+        self.read = True
+
+
+class Handle:
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+
+    def cancel(self) -> None:
+        self._loop.soon.clear()
+
+
+class Loop:
+    """One round after the other, each when a test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 100.0
+        self.soon: list[Callable[[], object]] = []
+        self.handled: list[str] = []
+        self.failed: list[Connection] = []
+        monkeypatch.setattr(turns, "now_s", lambda: self.now_s)
+
+    def call_soon(self, callback: Callable[[], object]) -> Handle:
+        self.soon.append(callback)
+        return Handle(self)
+
+    def round(self) -> None:
+        due, self.soon = self.soon, []
+        for callback in due:
+            callback()
+
+    def handle(self, connection: Connection, message: bytes) -> None:
+        """Each costs half of what a round may."""
+        self.now_s += COST_S
+        if message == b"!":
+            raise ZeroDivisionError
+        self.handled.append(f"{connection.name}{message.decode()}")
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
+    return Loop(monkeypatch)
+
+
+@pytest.fixture
+def queue(loop: Loop) -> Turns[Connection]:
+    return Turns(cast(asyncio.AbstractEventLoop, loop), loop.handle, loop.failed.append)
+
+
+def send(queue: Turns[Connection], connection: Connection, count: int, first: int = 1) -> None:
+    for number in range(first, first + count):
+        queue.take(connection, b"%d" % number)
+
+
+def test_what_fits_in_a_round_is_handled_at_once(loop: Loop, queue: Turns[Connection]) -> None:
+    a = Connection("a")
+    for round_number in range(5):
+        send(queue, a, 2, 2 * round_number)
+        loop.round()
+    assert loop.handled == [f"a{number}" for number in range(10)]
+    assert a.read and queue.put_off == 0
+
+
+def test_the_rest_waits_for_the_next_rounds(loop: Loop, queue: Turns[Connection]) -> None:
+    a = Connection("a")
+    send(queue, a, 7)
+    assert loop.handled == ["a1", "a2"]
+    assert not a.read and queue.put_off == 5 and len(queue) == 1
+    loop.round()
+    assert loop.handled == ["a1", "a2", "a3", "a4"]
+    loop.round()
+    assert not a.read
+    loop.round()
+    assert loop.handled == [f"a{number}" for number in range(1, 8)]
+    assert a.read and len(queue) == 0
+    loop.round()
+    assert not loop.soon
+
+
+def test_who_comes_later_does_not_overtake_himself(loop: Loop, queue: Turns[Connection]) -> None:
+    a = Connection("a")
+    send(queue, a, 4)
+    loop.now_s += 1  # others keep the loop busy
+    send(queue, a, 1, first=5)
+    assert loop.handled == ["a1", "a2"]
+    for _ in range(2):
+        loop.round()
+    assert loop.handled == ["a1", "a2", "a3", "a4", "a5"]
+
+
+def test_who_sends_many_delays_himself(loop: Loop, queue: Turns[Connection]) -> None:
+    a, b = Connection("a"), Connection("b")
+    send(queue, a, 10)
+    send(queue, b, 1)
+    loop.round()
+    assert loop.handled == ["a1", "a2", "a3", "b1"]
+    assert b.read and not a.read
+
+
+def test_one_command_is_handled_in_each_round_however_dear(
+    loop: Loop, queue: Turns[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "ROUND_S", COST_S / 10)
+    a = Connection("a")
+    send(queue, a, 4)
+    for handled in range(1, 5):
+        assert len(loop.handled) == handled
+        loop.round()
+
+
+def test_what_comes_before_the_end_is_handled_before_it(
+    loop: Loop, queue: Turns[Connection]
+) -> None:
+    a, b = Connection("a"), Connection("b")
+    send(queue, a, 4)
+    send(queue, b, 2)
+    queue.settle(b)
+    assert loop.handled == ["a1", "a2", "b1", "b2"]
+    assert b.read and not a.read
+    queue.settle(b)  # nothing waits
+    assert loop.handled == ["a1", "a2", "b1", "b2"]
+
+
+def test_who_is_gone_is_forgotten(loop: Loop, queue: Turns[Connection]) -> None:
+    a = Connection("a")
+    send(queue, a, 5)
+    queue.leave(a)
+    loop.round()
+    assert loop.handled == ["a1", "a2"]
+    assert len(queue) == 0
+    loop.round()
+    assert not loop.soon
+
+
+def test_past_its_bound_nothing_more_waits_and_the_order_stays(
+    loop: Loop, queue: Turns[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "WAITING_BYTES_MAX", 3)
+    a = Connection("a")
+    send(queue, a, 5)
+    assert loop.handled == ["a1", "a2"]
+    send(queue, a, 1, first=6)
+    assert loop.handled == ["a1", "a2", "a3", "a4", "a5", "a6"]
+    send(queue, a, 3, first=7)  # there is room again
+    assert len(loop.handled) == 6
+    for _ in range(2):
+        loop.round()
+    assert loop.handled[6:] == ["a7", "a8", "a9"]
+    assert a.read
+
+
+def test_what_raises_is_told_and_keeps_nobody_waiting(loop: Loop, queue: Turns[Connection]) -> None:
+    a, b = Connection("a"), Connection("b")
+    send(queue, a, 2)
+    queue.take(a, b"!")
+    send(queue, b, 1)
+    loop.round()
+    assert loop.failed == [a]
+    assert loop.handled == ["a1", "a2", "b1"]
+
+
+def test_what_raises_at_once_is_the_callers_to_see(queue: Turns[Connection]) -> None:
+    with pytest.raises(ZeroDivisionError):
+        queue.take(Connection("a"), b"!")
+
+
+def test_nothing_is_handled_after_stop(loop: Loop, queue: Turns[Connection]) -> None:
+    send(queue, Connection("a"), 5)
+    queue.stop()
+    loop.round()
+    assert loop.handled == ["a1", "a2"]

@@ -1,0 +1,98 @@
+"""Commands of clients that send many, while others want to be heard, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from tests.support.frames import CLOSE, TEXT, close_frame, command, frame
+from tests.support.gateway import local_gateway
+from tests.support.loop import on_loop
+from wsgate import turns
+
+
+@pytest.fixture
+def one_command_each_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "ROUND_S", 0.0)
+
+
+def pings(first: int, count: int) -> bytes:
+    return b"".join(command("ping", id=number) for number in range(first, first + count))
+
+
+@on_loop
+async def test_each_is_answered_once_and_in_order(one_command_each_round: None) -> None:
+    async with local_gateway() as gateway:
+        clients = [await gateway.connect() for _ in range(5)]
+        for first in range(0, 300, 100):
+            await asyncio.gather(*(client.send(pings(first, 100)) for client in clients))
+        for client in clients:
+            replies = [await client.message() for _ in range(300)]
+            assert [reply["id"] for reply in replies] == list(range(300))
+        assert gateway.hub.turns.put_off > 1000
+        assert len(gateway.hub.turns) == 0
+
+
+@on_loop
+async def test_others_are_served_in_between(one_command_each_round: None) -> None:
+    async with local_gateway() as gateway:
+        reader = await gateway.subscriber("token.abc.comment")
+        flooder = await gateway.connect()
+        await flooder.send(pings(0, 300))
+        await asyncio.sleep(0)
+        gateway.publish("token.abc.comment", "news")
+        assert (await reader.message())["data"] == "news"
+        assert len(gateway.hub.turns) == 1, "the flood was over before"
+
+
+@on_loop
+async def test_close_comes_after_what_was_asked_before_it(one_command_each_round: None) -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+        await client.send(pings(0, 50) + close_frame(1000))
+        frames = await client.until_end()
+        ids = [json.loads(one.payload)["id"] for one in frames if one.opcode == TEXT]
+        assert ids == list(range(len(ids)))
+        assert frames[-1].opcode == CLOSE
+
+
+@on_loop
+async def test_an_offence_comes_after_what_was_asked_before_it(
+    one_command_each_round: None,
+) -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+        await client.send(pings(0, 50) + frame(0x5, b""))
+        frames, close = await client.until_close()
+        ids = [json.loads(one.payload)["id"] for one in frames if one.opcode == TEXT]
+        assert ids == list(range(50))
+        assert close.close_code == 1002
+
+
+@on_loop
+async def test_who_leaves_in_the_middle_is_forgotten(one_command_each_round: None) -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+        await client.send(pings(0, 300))
+        client.cut()
+        await gateway.until_empty()
+        assert len(gateway.hub.turns) == 0
+
+
+@on_loop
+async def test_what_breaks_while_it_waits_ends_its_connection(
+    one_command_each_round: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+
+        def break_down(*_: object) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(gateway.hub, "_unsubscribe", break_down)
+        await client.send(pings(0, 2) + command("unsubscribe", channels=["token.abc.comment"]))
+        _, close = await client.until_close()
+        assert close.close_code == 1011
