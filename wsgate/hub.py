@@ -284,8 +284,8 @@ class Hub(Intake):
         self._end(connection, code, flush_owed=True)
 
     def go_on(self, connection: Connection, messages: list[bytes]) -> None:
-        for message in messages:
-            self.received(connection, message)
+        for message in messages:  # at once: who waits for his turn came after them
+            self._carry_out(connection, message)
 
     def look_again(self, connection: Connection, delay_s: float) -> None:
         self.core.schedule(connection.handle, LOGIN_TIMER, now_ms() + int(delay_s * 1000))

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from tests.support.feed import until
 from tests.support.frames import CLOSE, TEXT, close_frame, command, frame
 from tests.support.gateway import local_gateway
 from tests.support.loop import on_loop
@@ -41,7 +42,7 @@ async def test_others_are_served_in_between(one_command_each_round: None) -> Non
         reader = await gateway.subscriber("token.abc.comment")
         flooder = await gateway.connect()
         await flooder.send(pings(0, 300))
-        await asyncio.sleep(0)
+        await until(lambda: len(gateway.hub.turns) == 1)
         gateway.publish("token.abc.comment", "news")
         assert (await reader.message())["data"] == "news"
         assert len(gateway.hub.turns) == 1, "the flood was over before"
@@ -96,3 +97,17 @@ async def test_what_breaks_while_it_waits_ends_its_connection(
         await client.send(pings(0, 2) + command("unsubscribe", channels=["token.abc.comment"]))
         _, close = await client.until_close()
         assert close.close_code == 1011
+
+
+@on_loop
+async def test_what_waited_for_a_token_is_older_than_what_waits_for_its_turn(
+    one_command_each_round: None,
+) -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+        (connection,) = gateway.connections
+        ping = [json.dumps({"type": "ping", "id": number}).encode() for number in range(4)]
+        gateway.hub.received(connection, ping[3])
+        assert len(gateway.hub.turns) == 1
+        gateway.hub.go_on(connection, ping[:3])
+        assert [(await client.message())["id"] for _ in range(4)] == [0, 1, 2, 3]
