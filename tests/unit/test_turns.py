@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import cast
 
 import pytest
 
+from tests.support.made_up_loop import MadeUpLoop
 from wsgate import turns
 from wsgate.turns import ROUND_S, Turns
 
@@ -30,32 +30,14 @@ class Connection:
         self.read = True
 
 
-class Handle:
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
-
-    def cancel(self) -> None:
-        self._loop.soon.clear()
-
-
-class Loop:
-    """One round after the other, each when a test says so."""
+class Loop(MadeUpLoop):
+    """And what came of the commands."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now_s = 100.0
-        self.soon: list[Callable[[], object]] = []
+        super().__init__()
         self.handled: list[str] = []
         self.failed: list[Connection] = []
         monkeypatch.setattr(turns, "now_s", lambda: self.now_s)
-
-    def call_soon(self, callback: Callable[[], object]) -> Handle:
-        self.soon.append(callback)
-        return Handle(self)
-
-    def round(self) -> None:
-        due, self.soon = self.soon, []
-        for callback in due:
-            callback()
 
     def handle(self, connection: Connection, message: bytes) -> None:
         """Each costs half of what a round may."""
@@ -102,7 +84,7 @@ def test_the_rest_waits_for_the_next_rounds(loop: Loop, queue: Turns[Connection]
     assert loop.handled == [f"a{number}" for number in range(1, 8)]
     assert a.read and len(queue) == 0
     loop.round()
-    assert not loop.soon
+    assert not loop.handles
 
 
 def test_who_comes_later_does_not_overtake_himself(loop: Loop, queue: Turns[Connection]) -> None:
@@ -157,7 +139,7 @@ def test_who_is_gone_is_forgotten(loop: Loop, queue: Turns[Connection]) -> None:
     assert loop.handled == ["a1", "a2"]
     assert len(queue) == 0
     loop.round()
-    assert not loop.soon
+    assert not loop.handles
 
 
 def test_past_its_bound_nothing_more_waits_and_the_order_stays(
