@@ -164,7 +164,7 @@ class Hub(Intake):
     def _broke(self, connection: Connection) -> None:
         """What it asked for, a while ago, could not be done, and that is our fault."""
         if self.is_open(connection):
-            self._end(connection, CloseCode.INTERNAL_ERROR, flush_owed=True)
+            self.lock_out(connection, CloseCode.INTERNAL_ERROR)
 
     def pinged(self, connection: Connection, payload: bytes) -> None:
         self.core.delivery.reply(connection.handle, Frame.pong(payload))
