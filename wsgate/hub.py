@@ -104,7 +104,9 @@ class Hub(Intake):
         self.addresses: AddressCounts[str] | None = None
         if limits.connections_per_address_max is not None:
             self.addresses = AddressCounts(limits.connections_per_address_max)
-        self.turns: Turns[Connection] = Turns(self._loop, self._carry_out, self._broke)
+        self.turns: Turns[Connection] = Turns(
+            self._loop, self._let_in, self._carry_out, self._broke
+        )
         self.opened_total = 0
         self.closed_by_reason: Counter[str] = Counter()
 
@@ -131,12 +133,16 @@ class Hub(Intake):
         if self._feeds_stale:
             self._reply(connection, protocol.encode_feed("stale"))
         if self.login is not None:
-            self.login.enter(connection)
+            self.turns.enter(connection)
         if self._verbose:
             log.debug("connected", connection=connection.handle, peer=connection.peer)
 
     def received(self, connection: Connection, message: bytes) -> None:
         self.turns.take(connection, message)
+
+    def _let_in(self, connection: Connection) -> None:
+        if self.login is not None and connection.end_reason is None:
+            self.login.enter(connection)
 
     def _carry_out(self, connection: Connection, message: bytes) -> None:
         if connection.end_reason is not None:  # CLOSE is its last reply

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import cast
 
 import pytest
@@ -15,40 +17,42 @@ from wsgate.edge.gathering import GROUP_LEAST, PAUSE_S, REST_S, VAIN_MAX, Gather
 
 
 class Door:
-    """A listening socket in an epoll, the clients that came, and who gathers them."""
+    """Two descriptors of one listening socket, the clients that came, and who gathers them."""
 
     def __init__(self) -> None:
         self.loop = MadeUpLoop()
-        self.listening = socket.create_server(("127.0.0.1", 0))
+        listening = socket.create_server(("127.0.0.1", 0))
+        listening.setblocking(False)
+        self.listening = [listening, listening.dup()]
         self.poll = select.epoll()
-        self.poll.register(self.listening, select.EPOLLIN)
+        for one in self.listening:
+            self.poll.register(one, select.EPOLLIN)
         loop = cast(asyncio.AbstractEventLoop, self.loop)
-        self.gathering = Gathering(loop, self.poll.fileno(), self.listening.fileno())
+        descriptors = [one.fileno() for one in self.listening]
+        self.gathering = Gathering(loop, self.poll.fileno(), descriptors)
         self.clients: list[socket.socket] = []
 
     def come(self, count: int = 1) -> None:
         for _ in range(count):
-            self.clients.append(socket.create_connection(self.listening.getsockname()))
-
-    @property
-    def open(self) -> bool:
-        """Whether the kernel tells of the clients that wait."""
-        return bool(self.poll.poll(0))
+            self.clients.append(socket.create_connection(self.listening[0].getsockname()))
 
     def accept_all(self) -> int:
-        """As the event loop does it: one, and a round."""
+        """As the event loop does it: one for each descriptor that is ready, and a round."""
         accepted = 0
-        while self.open:
-            self.clients.append(self.listening.accept()[0])
-            accepted += 1
-            self.gathering.accepted()
+        by_number = {one.fileno(): one for one in self.listening}
+        while ready := self.poll.poll(0):
+            for number, _ in ready:
+                with suppress(BlockingIOError):
+                    self.clients.append(by_number[number].accept()[0])
+                    accepted += 1
+                    self.gathering.accepted()
             self.loop.round()
         self.loop.round()
         return accepted
 
     def close(self) -> None:
         self.gathering.stop()
-        for one in (*self.clients, self.listening, self.poll):
+        for one in (*self.clients, *self.listening, self.poll):
             one.close()
 
 
@@ -113,16 +117,30 @@ def test_nothing_is_done_after_stop(door: Door) -> None:
     door.come()
     door.accept_all()
     door.gathering.stop()
-    door.poll.unregister(door.listening)  # as the event loop does with what it closes
+    for one in door.listening:
+        door.poll.unregister(one)  # as the event loop does with what it closes
     door.loop.round(PAUSE_S)
 
 
-def test_a_descriptor_that_is_gone_is_noticed_by_nobody(door: Door) -> None:
-    """libuv may give the server up at any time; the acceptor finds out within a second."""
+def test_a_descriptor_that_became_a_clients_is_left_alone(door: Door) -> None:
+    """libuv may give a server up at any time; the acceptor finds out within a second."""
     door.come()
     door.accept_all()
-    door.poll.unregister(door.listening)
-    door.loop.round(PAUSE_S)
-    door.gathering.accepted()
-    door.loop.round()
-    door.loop.round()
+    client, other_end = socket.socketpair()
+    with client, other_end:
+        number = door.listening[1].fileno()
+        door.listening[1].close()
+        os.dup2(client.fileno(), number)
+        door.poll.register(number, select.EPOLLOUT)
+        door.loop.round(PAUSE_S)
+        assert door.poll.poll(0) == [(number, select.EPOLLOUT)]
+        door.poll.unregister(number)
+        os.close(number)
+    door.come()
+    assert door.accept_all() == 1
+
+
+def test_without_a_descriptor_there_is_nothing_to_gather(door: Door) -> None:
+    loop = cast(asyncio.AbstractEventLoop, door.loop)
+    with pytest.raises(OSError, match="-1 is not open"):
+        Gathering(loop, door.poll.fileno(), [-1])

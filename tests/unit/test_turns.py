@@ -1,4 +1,4 @@
-"""Commands take turns: in order for each connection, with a made-up clock and loop."""
+"""Logins and commands take turns: in order for each connection, with a made-up clock and loop."""
 
 from __future__ import annotations
 
@@ -39,8 +39,11 @@ class Loop(MadeUpLoop):
         self.failed: list[Connection] = []
         monkeypatch.setattr(turns, "now_s", lambda: self.now_s)
 
-    def handle(self, connection: Connection, message: bytes) -> None:
-        """Each costs half of what a round may."""
+    def let_in(self, connection: Connection) -> None:
+        """Each costs half of what a round may, as the next do."""
+        self.carry_out(connection, b"+")
+
+    def carry_out(self, connection: Connection, message: bytes) -> None:
         self.now_s += COST_S
         if message == b"!":
             raise ZeroDivisionError
@@ -54,7 +57,9 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
 
 @pytest.fixture
 def queue(loop: Loop) -> Turns[Connection]:
-    return Turns(cast(asyncio.AbstractEventLoop, loop), loop.handle, loop.failed.append)
+    return Turns(
+        cast(asyncio.AbstractEventLoop, loop), loop.let_in, loop.carry_out, loop.failed.append
+    )
 
 
 def send(queue: Turns[Connection], connection: Connection, count: int, first: int = 1) -> None:
@@ -105,6 +110,55 @@ def test_who_sends_many_delays_himself(loop: Loop, queue: Turns[Connection]) -> 
     loop.round()
     assert loop.handled == ["a1", "a2", "a3", "b1"]
     assert b.read and not a.read
+
+
+def test_who_comes_is_let_in_with_all_who_came_in_this_round(
+    loop: Loop, queue: Turns[Connection]
+) -> None:
+    a, b, c = (Connection(name) for name in "abc")
+    queue.enter(a)
+    queue.enter(b)
+    assert loop.handled == []
+    loop.round()
+    assert loop.handled == ["a+", "b+"]
+    send(queue, c, 1)  # this round's time is over
+    assert not c.read
+    loop.round()
+    assert loop.handled == ["a+", "b+", "c1"]
+    assert c.read and queue.put_off == 1
+
+
+def test_what_a_newcomer_asks_for_waits_until_he_is_in(
+    loop: Loop, queue: Turns[Connection]
+) -> None:
+    a, b = Connection("a"), Connection("b")
+    queue.enter(a)
+    assert a.read  # more often than not he has nothing to say yet
+    send(queue, a, 2)
+    assert not a.read
+    send(queue, b, 1)  # who is in need not wait for those who are not
+    assert loop.handled == ["b1"]
+    loop.round()
+    loop.round()
+    assert loop.handled == ["b1", "a+", "a1", "a2"]
+    assert a.read
+
+
+def test_a_rush_of_newcomers_is_spread_over_rounds(loop: Loop, queue: Turns[Connection]) -> None:
+    connections = [Connection(str(number)) for number in range(6)]
+    for connection in connections:
+        queue.enter(connection)
+    for let_in in (2, 4, 6):
+        loop.round()
+        assert len(loop.handled) == let_in
+    queue.enter(connections[0])
+    queue.settle(connections[0])
+    assert loop.handled[-1] == "0+"
+    queue.enter(connections[1])
+    queue.leave(connections[1])
+    loop.round()
+    loop.round()
+    assert loop.handled[-1] == "0+" and not loop.handles
 
 
 def test_one_command_is_handled_in_each_round_however_dear(

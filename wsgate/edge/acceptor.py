@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 
 from wsgate.edge.gathering import Gathering
 
 CHECK_INTERVAL_S = 1.0
+# libuv accepts one client for each server and round of the loop. With several on one socket, those
+# who come together take each step together, which finds the caches warm, and share the round.
+SERVERS = 8
 LISTEN_BACKLOG = 4096  # clients that come back all at once wait in the kernel's queue
 # What the kernel holds counts as backlog: left alone it takes megabytes for a client that reads
 # nothing before it says no, and conflation would begin minutes late.
@@ -34,8 +36,8 @@ class Acceptor:
     The event loop accepts in C: doing it here, with ``connect_accepted_socket`` and a task for each
     client, made a handshake a fifth dearer. Out of descriptors libuv closes what it cannot serve,
     by a descriptor that it keeps for that; should it have lost that one, it gives the server up.
-    So the server is looked at once a second and made anew if it is gone: ``restarts`` counts that,
-    ``accepted`` the clients.
+    So the servers are looked at once a second and made anew if one is gone: ``restarts`` counts
+    that, ``accepted`` the clients.
 
     ``poll_descriptor`` is the event loop's, by which clients are gathered into small groups; -1:
     each is accepted as it comes.
@@ -53,7 +55,7 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._poll_descriptor = poll_descriptor
         self._gathering: Gathering | None = None
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._check: asyncio.TimerHandle | None = None
         self._restarting: asyncio.Task[None] | None = None
         self.accepted = 0
@@ -61,15 +63,16 @@ class Acceptor:
 
     async def start(self) -> None:
         """Begin to accept."""
-        # A copy of the descriptor: closing the server then leaves the listening socket open.
-        # The server listens anew: without a backlog of ours, with one of 100.
-        self._server = await self._loop.create_server(
-            self._protocol, sock=self._listening.dup(), backlog=LISTEN_BACKLOG
-        )
+        for _ in range(SERVERS if self._poll_descriptor >= 0 else 1):
+            # A copy of the descriptor: closing the server then leaves the listening socket open.
+            # The server listens anew: without a backlog of ours, with one of 100.
+            server = await self._loop.create_server(
+                self._protocol, sock=self._listening.dup(), backlog=LISTEN_BACKLOG
+            )
+            self._servers.append(server)
         if self._poll_descriptor >= 0:
-            listening = self._server.sockets[0].fileno()
-            with suppress(OSError):  # no descriptor left: it can be done without
-                self._gathering = Gathering(self._loop, self._poll_descriptor, listening)
+            listening = [server.sockets[0].fileno() for server in self._servers]
+            self._gathering = Gathering(self._loop, self._poll_descriptor, listening)
         self._check = self._loop.call_later(CHECK_INTERVAL_S, self._look)
 
     def stop(self) -> None:
@@ -78,15 +81,15 @@ class Acceptor:
             self._check.cancel()
         if self._restarting is not None:
             self._restarting.cancel()
-        self._gather_no_more()
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        self._close_servers()
 
-    def _gather_no_more(self) -> None:
+    def _close_servers(self) -> None:
         if self._gathering is not None:
             self._gathering.stop()
             self._gathering = None
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
 
     def _protocol(self) -> asyncio.BaseProtocol:
         self.accepted += 1
@@ -101,16 +104,16 @@ class Acceptor:
             self._restarting = self._loop.create_task(self._restart())
 
     def _alive(self) -> bool:
-        assert self._server is not None
         try:
-            return bool(self._server.sockets)
+            return all(server.sockets for server in self._servers)
         except RuntimeError:  # uvloop's word for a handle that is closed
             return False
 
     async def _restart(self) -> None:
         self.restarts += 1
-        self._gather_no_more()  # the descriptor that it knew is gone
+        self._close_servers()
         try:
             await self.start()
         except OSError:  # still no descriptors
+            self._close_servers()
             self._check = self._loop.call_later(CHECK_INTERVAL_S, self._look)
