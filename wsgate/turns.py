@@ -59,8 +59,8 @@ class Turns(Generic[_C]):
         # Whose turn is next comes first. None stands for being let in.
         self._waiting: dict[_C, deque[bytes | None]] = {}
         self._waiting_bytes = 0
-        self._until_s = 0.0  # when the last command of this round may begin
-        self._next_round: asyncio.Handle | None = None  # None: no command came in this one yet
+        self._until_s = 0.0  # when the last of this round may begin
+        self._next_round: asyncio.Handle | None = None  # None: nothing came in this one yet
         self.put_off = 0
 
     def __len__(self) -> int:
@@ -98,7 +98,7 @@ class Turns(Generic[_C]):
         self._forget(connection)
 
     def stop(self) -> None:
-        """Handle nothing any more."""
+        """Do nothing any more."""
         if self._next_round is not None:
             self._next_round.cancel()
 
@@ -147,7 +147,7 @@ class Turns(Generic[_C]):
             try:
                 self._do(connection, message)
             except Exception:
-                log.exception("a connection's turn came to grief")
+                log.exception("a login or a command could not be carried out")
                 self._failed(connection)
             if now_s() >= self._until_s:
                 break

@@ -73,7 +73,6 @@ cdef class Gathering:
         if self.next is not None:
             self.next.cancel()
             self.next = None
-        self.listening.clear()
 
     def _look(self):
         """Pause once nobody waits: a round of the loop accepts one client for each descriptor."""
