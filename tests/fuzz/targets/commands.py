@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 from tests.core import rfc6455
 from tests.core.wire import Wire
-from tests.fuzz.inmemory import LIMITS
+from tests.fuzz.inmemory import LIMITS, MadeUpConnection
 from tests.fuzz.timeless import run
 from wsgate.hub import Hub
 from wsgate.rules import DEFAULT_RULES
@@ -32,7 +31,7 @@ def fuzz(data: bytes) -> None:
 async def _fuzz(data: bytes) -> None:
     wire = Wire()
     hub = Hub(wire, DEFAULT_RULES, LIMITS)
-    connection: Any = SimpleNamespace(
+    connection: Any = MadeUpConnection(
         handle=0, window_bits=0, credential=None, session=None, end_reason=None, heard=True,
         pinged=False, close_sent=False, ended=False, peer="-",
         close_transport=lambda: None, abort=lambda: None,

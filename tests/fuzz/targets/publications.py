@@ -6,12 +6,11 @@ Subjects come as NATS has them, decoded; a client is subscribed to everything th
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 from tests.core import rfc6455
 from tests.core.wire import Wire
-from tests.fuzz.inmemory import LIMITS
+from tests.fuzz.inmemory import LIMITS, MadeUpConnection
 from tests.fuzz.timeless import run
 from wsgate.flush import now_ms
 from wsgate.hub import Hub
@@ -35,7 +34,7 @@ def fuzz(data: bytes) -> None:
 async def _fuzz(data: bytes) -> None:
     wire = Wire()
     hub = Hub(wire, DEFAULT_RULES, LIMITS)
-    client: Any = SimpleNamespace(window_bits=0, credential=None, peer="-", end_reason=None)
+    client: Any = MadeUpConnection(window_bits=0, credential=None, peer="-", end_reason=None)
     hub.opened(client)
     for pattern in ("token.*.update", "token.*.comment", "global.>"):
         hub.core.subscribe_pattern(client.handle, pattern, 0)
