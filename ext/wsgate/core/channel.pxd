@@ -17,6 +17,7 @@ cdef struct channel_t:
     uint32_t uses               # subscribers + outboxes that owe it + spreads to come
     uint32_t older              # neighbours among the unused, while uses == 0
     uint32_t newer
+    uint32_t valued_at          # STATE, published: its place in `valued`
     uint16_t name_size
     uint8_t rule
     uint8_t kind
@@ -29,6 +30,9 @@ cdef class Channels:
     cdef:
         channel_t* table            # owned, by topic id
         uint32_t cap
+        uint32_t* valued            # owned: the state channels that have a value, in no order
+        uint32_t valued_len
+        uint32_t valued_cap
         list heads                  # by id: the constant part of the envelope
         list payloads               # by id: STATE: the latest published JSON
         uint32_t unused_oldest
@@ -50,5 +54,7 @@ cdef class Channels:
     # its own
     cdef void _advance(self, channel_t* channel, uint32_t id) noexcept nogil
     cdef frame_t* _encode(self, channel_t* channel, uint32_t id, bytes payload) except NULL
+    cdef int _value(self, uint32_t id) except -1
+    cdef void _devalue(self, uint32_t id) noexcept nogil
     cdef void _link(self, uint32_t id) noexcept nogil
     cdef void _unlink(self, uint32_t id) noexcept nogil

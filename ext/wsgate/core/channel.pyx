@@ -1,6 +1,7 @@
 """Channels: position, latest value, and a bound on how many are remembered.
 
-Owns: each channel's position and latest value, its encoded frame once somebody wanted one.
+Owns: each channel's position and latest value, its encoded frame once somebody wanted one; which
+channels have a value.
 Here come later: the history ring and the keyframe of a channel.
 Invariant: a channel stands in the list of unused ones exactly while ``uses == 0``, oldest first;
 a position never goes back, also when a forgotten channel comes back under the same name.
@@ -30,6 +31,7 @@ cdef class Channels:
         for id in range(self.cap):
             if self.table[id].text != NULL:
                 frame_drop(self.table[id].text)
+        free_block(self.valued)
         free_block(self.table)
 
     cdef int open(self, uint32_t id, str name, str type, uint8_t rule, ChannelKind kind) except -1:
@@ -60,6 +62,8 @@ cdef class Channels:
         cdef channel_t* channel = &self.table[id]
         assert channel.known and channel.uses == 0, "a channel in use was forgotten"
         self._unlink(id)
+        if channel.published and channel.kind == STATE:
+            self._devalue(id)
         if channel.seq > self.seq_floor:
             self.seq_floor = channel.seq
         if channel.text != NULL:
@@ -99,6 +103,8 @@ cdef class Channels:
     cdef int publish_state(self, uint32_t id, bytes payload) except -1:
         """Take `payload` as the latest value of a state channel; encoded when first wanted."""
         cdef channel_t* channel = &self.table[id]
+        if not channel.published:
+            self._value(id)
         self._advance(channel, id)
         self.payloads[id] = payload
         if channel.text != NULL:
@@ -119,6 +125,23 @@ cdef class Channels:
         self.counters.totals.frames_encoded += 1
         self.counters.totals.frames_encoded_bytes += frame.size
         return frame
+
+    cdef int _value(self, uint32_t id) except -1:
+        if self.valued_len == self.valued_cap:
+            self.valued_cap = grown(self.valued_cap, self.valued_len + 1, 64)
+            self.valued = <uint32_t*>resize_block(self.valued, self.valued_cap * sizeof(uint32_t))
+        self.table[id].valued_at = self.valued_len
+        self.valued[self.valued_len] = id
+        self.valued_len += 1
+        return 0
+
+    cdef void _devalue(self, uint32_t id) noexcept nogil:
+        """The last one takes its place."""
+        cdef uint32_t last
+        self.valued_len -= 1
+        last = self.valued[self.valued_len]
+        self.valued[self.table[id].valued_at] = last
+        self.table[last].valued_at = self.table[id].valued_at
 
     # what is in use is not forgotten
 
@@ -154,7 +177,7 @@ cdef class Channels:
             self.unused_newest = channel.older
 
     def check(self) -> None:
-        """Assert the invariant of the list of unused channels; O(channels)."""
+        """Assert the invariants of the unused channels, and of those with a value; O(channels)."""
         cdef uint32_t id = self.unused_oldest
         cdef uint32_t before = NO_ID
         unused = 0
@@ -166,3 +189,8 @@ cdef class Channels:
         known = sum(self.table[id].known for id in range(self.cap))
         idle = sum(self.table[id].known and self.table[id].uses == 0 for id in range(self.cap))
         assert known == self.count and idle == unused
+        valued = {self.valued[place] for place in range(self.valued_len)}
+        assert len(valued) == self.valued_len
+        assert all(self.valued[self.table[id].valued_at] == id for id in valued)
+        assert valued == {id for id in range(self.cap)
+                          if self.table[id].published and self.table[id].kind == STATE}

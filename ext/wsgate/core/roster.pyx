@@ -3,8 +3,8 @@
 Owns: index, channels, outboxes, clocks and timers, and keeps them in step with one another.
 Invariant: a channel is in use by each of its subscribers; a pattern is known only while it has some;
 what a connection is owed is for channels that one of its subscriptions still wants.
-Cost: subscribing to a channel O(own subscriptions); to a pattern O(known channels), to see which
-values it owes; unsubscribing O(own subscriptions + owed).
+Cost: subscribing to a channel O(own subscriptions); to a pattern O(channels with a value), to see
+which it owes; unsubscribing O(own subscriptions + owed).
 """
 
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
@@ -244,12 +244,14 @@ cdef class Roster:
         return pattern_matches(pattern, len(pattern), name, size)
 
     cdef list values_matching(self, str pattern):
-        """The state channels that have a value and that `pattern` matches."""
+        """The state channels that have a value and that `pattern` matches, in the order of their ids."""
         cdef bytes pattern_bytes = pattern.encode("ascii")
-        cdef uint32_t id
-        return [id for id in range(min(self.index.topics_len, self.channels.cap))
-                if self.channels.table[id].published and self.channels.table[id].kind == STATE
-                and self.matched(pattern_bytes, id)]
+        cdef uint32_t place
+        cdef list found = [
+            self.channels.valued[place] for place in range(self.channels.valued_len)
+            if self.matched(pattern_bytes, self.channels.valued[place])]
+        found.sort()
+        return found
 
     cdef list due_matching(self, uint32_t slot, str pattern):
         """The channels that are owed to the connection, or held for it, and that `pattern` matches."""
