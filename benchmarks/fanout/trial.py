@@ -64,8 +64,15 @@ class Bench:
 
     @contextmanager
     def server(
-        self, name: str, scenario: Scenario, nats_port: int, tokens: Tokens | None = None
+        self,
+        name: str,
+        scenario: Scenario,
+        nats_port: int,
+        tokens: Tokens | None = None,
+        *,
+        others: int = WARMING_CONNECTIONS,
     ) -> Iterator[tuple[Child, int]]:
+        """`others`: connections that may be there beside the scenario's."""
         port = probe.free_port()
         first = scenario.channel_names[0]
         if name == "floor":
@@ -82,7 +89,7 @@ class Bench:
                 "WS_PORT": str(port),
                 "WS_ADMIN_PORT": str(admin_port),
                 "WS_AUTH": "none",
-                "WS_MAX_CONNECTIONS": str(scenario.connections + WARMING_CONNECTIONS + 100),
+                "WS_MAX_CONNECTIONS": str(scenario.connections + others + 100),
                 "WS_FLUSH_WINDOW_MS": str(scenario.window_ms),
                 "WS_DEFLATE": str(name == DEFLATE).lower(),
                 "LOG_LEVEL": "warning",
