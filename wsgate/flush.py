@@ -43,6 +43,7 @@ class Flushing:
         self._next_s = 0.0  # no flush of publications begins before
         self._publications: asyncio.Handle | None = None
         self._replies: asyncio.Handle | None = None
+        self._at_end_of_tick = False  # `_publications` is, and waits for no window
         self.slices = 0
 
     def publications_wait(self) -> None:
@@ -53,6 +54,16 @@ class Flushing:
                 self._publications = self._loop.call_later(delay_s, self._begin)
             else:
                 self._publications = self._loop.call_soon(self._begin)
+                self._at_end_of_tick = True
+
+    def flush_now(self) -> None:
+        """Do at once what was left for the end of the tick; a window is still waited for.
+
+        The event loop's next round comes after everything that clients ask for in this one.
+        """
+        if self._at_end_of_tick and self._publications is not None:
+            self._publications.cancel()
+            self._begin()
 
     def replies_wait(self) -> None:
         """Somebody is owed a reply."""
@@ -66,6 +77,7 @@ class Flushing:
                 handle.cancel()
 
     def _begin(self) -> None:
+        self._at_end_of_tick = False
         if self._core.owes_publications:  # a flush of nothing opens no window
             self._next_s = self._loop.time() + self._window_s
         self._slice()

@@ -79,6 +79,10 @@ class Intake:
             self._flushing.publications_wait()
         return True
 
+    def caught_up(self) -> None:
+        """Nothing more comes for the moment: what waits for the end of the tick leaves now."""
+        self._flushing.flush_now()
+
     def _open_channel(self, subject: str) -> int | None:
         if not protocol.is_channel(subject):
             self._refuse("bad_subject", subject)

@@ -57,6 +57,9 @@ class RecordingFeed:
     def feed_live(self, source: str, missed: Sequence[str]) -> None:
         self._note("live", source, *missed)
 
+    def caught_up(self) -> None:
+        pass
+
     def feed_gap(self, source: str, missed: Sequence[str]) -> None:
         self._note("gap", source, *missed)
 

@@ -33,6 +33,13 @@ class Feed(Protocol):
         """
         ...
 
+    def caught_up(self) -> None:
+        """All that had come was handed over: none of it need wait for more.
+
+        A source that cannot tell need not say so; what it publishes leaves a little later.
+        """
+        ...
+
     def control(self, subject: str, payload: bytes) -> None:
         """Hand over a message for the gateway itself, which came on a control subject.
 

@@ -1,18 +1,23 @@
-"""nats-py's client, without the parts through which a publisher can break it.
+"""nats-py's client, without the parts through which a publisher can break it or delay another.
 
 A subject, a reply subject or a header that nats-py cannot decode ends its read loop, and whoever
 may publish may send one. Nothing here reads headers or replies, and a subject that is no UTF-8 is
 for the feed to refuse.
 
+nats-py hands each message to a task of its subscription, which gets it a round of the event loop
+later. Under attack a round takes milliseconds: so a message is handed over where it is read.
+
 The methods replaced are private to nats-py. Should it rename them, ours are never called: the read
-loop ends as before, and the heartbeat of :mod:`wsgate.sources.nats_link` notices.
+loop ends as before, which the heartbeat of :mod:`wsgate.sources.nats_link` notices, and messages
+take the way through the queues, which have a bound.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from nats.aio.client import Client
+from nats.aio.client import DEFAULT_BUFFER_SIZE, Client
+from nats.protocol.parser import Parser
 
 
 class Message:
@@ -26,12 +31,40 @@ class Message:
         self.data = data
 
 
-class HardenedClient(Client):
-    """Calls ``on_reader_end`` when its read loop has ended, for whatever reason."""
+class _Parser(Parser):  # type: ignore[misc]  # nats-py says nothing about its types
+    """Says when all that had come was handed over."""
 
-    def __init__(self, on_reader_end: Callable[[], None]) -> None:
+    def __init__(self, client: Client, on_all_read: Callable[[], None]) -> None:
+        super().__init__(client)
+        self._on_all_read = on_all_read
+
+    async def parse(self, data: bytes = b"") -> None:
+        await super().parse(data)
+        if len(data) < DEFAULT_BUFFER_SIZE:  # else there is more, and its turn is next
+            self._on_all_read()
+
+
+class HardenedClient(Client):
+    """Calls ``on_reader_end`` when its read loop has ended, for whatever reason.
+
+    And ``on_all_read`` when everything that had come was handed to the subscriptions' callbacks.
+    """
+
+    def __init__(
+        self, on_reader_end: Callable[[], None], on_all_read: Callable[[], None]
+    ) -> None:
         super().__init__()
         self._on_reader_end = on_reader_end
+        self._ps = _Parser(self, on_all_read)
+
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: object
+    ) -> None:
+        self.stats["in_msgs"] += 1
+        self.stats["in_bytes"] += len(data)
+        subscription = self._subs.get(sid)
+        if subscription is not None:
+            await subscription._cb(self._build_message(sid, subject, reply, data, headers))
 
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: object

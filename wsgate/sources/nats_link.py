@@ -35,6 +35,9 @@ class LinkOwner(Protocol):
     async def receive_control(self, message: Message) -> None:
         """A message on one of the control subjects."""
 
+    def all_received(self) -> None:
+        """Everything that had come was given to ``receive``."""
+
     def dropped(self, subject: str) -> None:
         """A message for this subscription was thrown away, since too many were waiting."""
 
@@ -80,7 +83,9 @@ class NatsLink:
         self._owner = owner
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._client = HardenedClient(on_reader_end=self._on_reader_end)
+        self._client = HardenedClient(
+            on_reader_end=self._on_reader_end, on_all_read=owner.all_received
+        )
         self._client_closed = asyncio.Event()
         self._subscriptions: dict[str, Subscription] = {}
         self._denied: set[str] = set()

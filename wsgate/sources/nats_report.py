@@ -138,6 +138,9 @@ class NatsReporter:
     async def receive_control(self, message: Message) -> None:
         self._tell(self._feed.control, message.subject, message.data)
 
+    def all_received(self) -> None:
+        self._tell(self._feed.caught_up)
+
     def dropped(self, subject: str) -> None:
         self.dropped_total += 1
         if subject not in self._control_subjects:  # of those no client could miss anything
