@@ -101,6 +101,7 @@ class Gateway:
                 protocol_factory(
                     self.upgrade,
                     self.handshakes,
+                    self.hub.turns,
                     message_bytes_max=self._limits.message_bytes_max,
                     tls=self.tls,
                     proxies=proxies if settings.ws_proxy_protocol == "on" else None,

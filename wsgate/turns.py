@@ -1,11 +1,11 @@
-"""Turns: logins and commands may take only so long of one round of the event loop; the rest waits.
+"""Turns: what clients cause may take only so long of one round of the event loop; the rest waits.
 
-A command may cost some milliseconds, a thousand new channels or a pattern over many, a signature a
-tenth of one, and those of hundreds of clients may be there at once. In between, publications want
-to be read and sent.
+A command may cost some milliseconds, a signature or a handshake a tenth of one, and those of
+hundreds of clients may be there at once. In between, publications want to be read and sent.
 
-Who has to wait is not read from, so that no more comes than lies in his buffer. Whoever waits gets
-one command after the other in turn with all that do: a client that sends many delays itself.
+Who has to wait is not read from, so that no more comes than lies in his buffer; and what lies there
+is not looked at before its turn. Whoever waits gets one command after the other in turn with all
+that do: a client that sends many delays itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, cast
 
 import structlog
 
@@ -28,21 +28,22 @@ now_s = time.perf_counter
 
 
 class Connection(Protocol):
-    """What Turns needs of a connection."""
+    """What Turns needs of whoever has to wait, a connection or what becomes one."""
 
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
 
 
 _C = TypeVar("_C", bound=Connection)
+_Waiting = bytes | Callable[[], None] | None
 
 
 class Turns(Generic[_C]):
     """``let_in`` looks at a newcomer's credential, ``carry_out`` does what a message asks for.
 
     Both are called in order for each connection. ``failed`` is told if what had to wait raised:
-    else nobody would be. ``put_off`` counts the messages that had to wait. Cost: a look at a clock
-    for each message, a callback for each round of the loop that has some.
+    else nobody would be. ``put_off`` counts the messages, and reads, that had to wait. Cost: a look
+    at a clock for each of them, a callback for each round of the loop that has some.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Turns(Generic[_C]):
         self._carry_out = carry_out
         self._failed = failed
         # Whose turn is next comes first. None stands for being let in.
-        self._waiting: dict[_C, deque[bytes | None]] = {}
+        self._waiting: dict[Connection, deque[_Waiting]] = {}
         self._waiting_bytes = 0
         self._until_s = 0.0  # when the last of this round may begin
         self._next_round: asyncio.Handle | None = None  # None: nothing came in this one yet
@@ -78,9 +79,7 @@ class Turns(Generic[_C]):
 
     def take(self, connection: _C, message: bytes) -> None:
         """Carry the message out, now or soon."""
-        if self._next_round is None:
-            self._begin_round()
-        if now_s() < self._until_s and connection not in self._waiting:
+        if self.has_time() and connection not in self._waiting:
             self._carry_out(connection, message)
         elif self._waiting_bytes + len(message) <= WAITING_BYTES_MAX:
             self._put_off(connection, message)
@@ -88,14 +87,24 @@ class Turns(Generic[_C]):
             self.settle(connection)
             self._carry_out(connection, message)
 
+    def has_time(self) -> bool:
+        """Whether more may be begun in this round of the loop."""
+        if self._next_round is None:
+            self._begin_round()
+        return now_s() < self._until_s
+
+    def wait(self, who: Connection, look: Callable[[], None]) -> None:
+        """Let ``look`` at what was read of ``who`` when it is his turn; it does not raise."""
+        self._put_off(who, look)
+
     def settle(self, connection: _C) -> None:
         """Do what the connection waits for: what comes after it is about to happen."""
-        for message in self._forget(connection):
-            self._do(connection, message)
+        for what in self._forget(connection):
+            self._do(connection, what)
 
-    def leave(self, connection: _C) -> None:
-        """The connection is gone."""
-        self._forget(connection)
+    def leave(self, who: Connection) -> None:
+        """He is gone."""
+        self._forget(who)
 
     def stop(self) -> None:
         """Do nothing any more."""
@@ -106,28 +115,30 @@ class Turns(Generic[_C]):
         self._until_s = now_s() + ROUND_S
         self._next_round = self._loop.call_soon(self._go_on)
 
-    def _put_off(self, connection: _C, message: bytes) -> None:
+    def _put_off(self, who: Connection, what: bytes | Callable[[], None]) -> None:
         self.put_off += 1
-        self._waiting_bytes += len(message)
-        messages = self._waiting.setdefault(connection, deque())
-        if not messages or messages[-1] is None:
-            connection.pause_reading()
-        messages.append(message)
+        self._waiting_bytes += _size(what)
+        waiting = self._waiting.setdefault(who, deque())
+        if not waiting or waiting[-1] is None:
+            who.pause_reading()
+        waiting.append(what)
 
-    def _forget(self, connection: _C) -> deque[bytes | None]:
-        messages = self._waiting.pop(connection, None)
-        if messages is None:
+    def _forget(self, who: Connection) -> deque[_Waiting]:
+        waiting = self._waiting.pop(who, None)
+        if waiting is None:
             return deque()
-        self._waiting_bytes -= sum(len(one) for one in messages if one is not None)
-        if messages[-1] is not None:
-            connection.resume_reading()
-        return messages
+        self._waiting_bytes -= sum(map(_size, waiting))
+        if waiting[-1] is not None:
+            who.resume_reading()
+        return waiting
 
-    def _do(self, connection: _C, message: bytes | None) -> None:
-        if message is None:
-            self._let_in(connection)
+    def _do(self, who: Connection, what: _Waiting) -> None:
+        if isinstance(what, bytes):
+            self._carry_out(cast(_C, who), what)
+        elif what is None:
+            self._let_in(cast(_C, who))
         else:
-            self._carry_out(connection, message)
+            what()
 
     def _go_on(self) -> None:
         """Another round: one thing of each in turn, at least one in all."""
@@ -135,19 +146,22 @@ class Turns(Generic[_C]):
         if self._waiting:
             self._begin_round()
         while self._waiting:
-            connection = next(iter(self._waiting))
-            messages = self._waiting.pop(connection)
-            message = messages.popleft()
-            if messages:
-                self._waiting[connection] = messages
-            if message is not None:
-                self._waiting_bytes -= len(message)
-                if not messages:
-                    connection.resume_reading()
+            who = next(iter(self._waiting))
+            waiting = self._waiting.pop(who)
+            what = waiting.popleft()
+            self._waiting_bytes -= _size(what)
+            if waiting:
+                self._waiting[who] = waiting
+            elif what is not None:
+                who.resume_reading()
             try:
-                self._do(connection, message)
+                self._do(who, what)
             except Exception:
                 log.exception("a login or a command could not be carried out")
-                self._failed(connection)
+                self._failed(cast(_C, who))
             if now_s() >= self._until_s:
                 break
+
+
+def _size(what: _Waiting) -> int:
+    return len(what) if isinstance(what, bytes) else 0

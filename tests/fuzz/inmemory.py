@@ -130,7 +130,7 @@ class Gateway:
             self.hub, sink, limits, list, authenticated=authenticator is not None
         )
         self._make_protocol = protocol_factory(
-            self.upgrade, self.handshakes, message_bytes_max=COMMAND_BYTES_MAX
+            self.upgrade, self.handshakes, self.hub.turns, message_bytes_max=COMMAND_BYTES_MAX
         )
         self.clients: list[Client] = []
         self._complaints = _Complaints()

@@ -11,6 +11,7 @@ as held nor pauses for. Through uvloop's, all that is encrypted is uvloop's at o
 import asyncio
 import errno
 import logging
+from functools import partial
 
 from aiofastnet.openssl_compat import OPENSSL_DYN_LIBS
 from aiofastnet.ssl_transport import SSLBufferedProtocol, SSLTransport_Transport
@@ -101,6 +102,7 @@ class Protocol(_picows.WSProtocol):
         "beneath",                  # the event loop's transport, while in the handshakes
         "client",                   # (address, port) as a PROXY protocol header has it, or None
         "head_bytes",               # of the request, so far
+        "turns",                    # when to look at what was read; None: who reads for us asks
     )
 
     def connection_made(self, transport):
@@ -117,6 +119,14 @@ class Protocol(_picows.WSProtocol):
             (<Handshakes>self.handshakes).begin(self, transport)
 
     def buffer_updated(self, nbytes):
+        turns = self.turns
+        if turns is None or turns.has_time():
+            self.look(nbytes)
+        else:
+            turns.wait(self._who(), partial(_look_late, self, nbytes))
+
+    def look(self, nbytes):
+        """Take what was read, now."""
         cdef Handshakes handshakes = self.handshakes
         if handshakes is not None:
             self._ask(nbytes)
@@ -131,9 +141,24 @@ class Protocol(_picows.WSProtocol):
             listener.parser_failed()
 
     def connection_lost(self, exc):
+        if self.turns is not None:
+            self.turns.leave(self._who())
         if self.handshakes is not None:
             self._leave_handshakes()
         _WSProtocol.connection_lost(self, exc)
+
+    def _who(self):
+        """Who waits if this has to: one for each socket, so that his reads and commands keep order."""
+        return self if self.listener is None else self.listener
+
+    def pause_reading(self):
+        _pause(self.transport.underlying_transport)
+
+    def resume_reading(self):
+        _resume(self.transport.underlying_transport)
+
+    def abort(self):
+        self.transport.underlying_transport.abort()
 
     def peername(self):
         """(address, port, ...) of the client, or of the last proxy before it; None: who knows."""
@@ -181,6 +206,25 @@ class Protocol(_picows.WSProtocol):
         return seen.find(END_OF_HEAD, 0, max(0, last)) >= 0
 
 
+def _look_late(protocol, Py_ssize_t nbytes):
+    """As `buffer_updated`, of which the event loop sees to what it raises."""
+    try:
+        protocol.look(nbytes)
+    except Exception:
+        log.exception("what a client sent could not be looked at")
+        protocol.abort()
+
+
+cdef _pause(transport):
+    if transport is not None and not transport.is_closing():
+        transport.pause_reading()
+
+
+cdef _resume(transport):
+    if transport is not None and not transport.is_closing():
+        transport.resume_reading()
+
+
 class EncryptedTransport(SSLTransport_Transport):
     """aiofastnet's TLS transport, which closes as a plain one does: what it holds first, no waiting."""
 
@@ -200,7 +244,7 @@ class EncryptedTransport(SSLTransport_Transport):
 class Encrypted(SSLBufferedProtocol):
     """What uvloop's transport talks to: TLS, until the handshake is done in the name of `protocol`."""
 
-    __slots__ = ("handshakes", "protocol", "silent", "transport")
+    __slots__ = ("handshakes", "protocol", "silent", "transport", "turns")
 
     def connection_made(self, transport):
         self.transport.beneath = transport
@@ -209,6 +253,13 @@ class Encrypted(SSLBufferedProtocol):
         SSLBufferedProtocol.connection_made(self, transport)
 
     def buffer_updated(self, nbytes):
+        if self.turns.has_time():
+            self.look(nbytes)
+        else:
+            self.turns.wait(self._who(), partial(_look_late, self, nbytes))
+
+    def look(self, nbytes):
+        """Take what was read, now."""
         if self.silent:
             self.silent = False
             (<Handshakes>self.handshakes).heard(self.protocol)
@@ -222,8 +273,22 @@ class Encrypted(SSLBufferedProtocol):
         if self.protocol.transport is not None:
             SSLBufferedProtocol.eof_received(self)
 
+    def _who(self):
+        return self if self.protocol.listener is None else self.protocol.listener
+
+    def pause_reading(self):
+        _pause(self.transport.beneath)
+
+    def resume_reading(self):
+        _resume(self.transport.beneath)
+
+    def abort(self):
+        if self.transport.beneath is not None:
+            self.transport.beneath.abort()
+
     def connection_lost(self, exc):
         cdef Handshakes handshakes = self.handshakes
+        self.turns.leave(self._who())
         if self.protocol.transport is None and handshakes.end(self.protocol):
             handshakes.tls_failed += 1
             log.debug("no TLS handshake: %s", exc)
@@ -231,9 +296,9 @@ class Encrypted(SSLBufferedProtocol):
         SSLBufferedProtocol.connection_lost(self, exc)
 
 
-def protocol_factory(listener_factory, handshakes: Handshakes, *, message_bytes_max: int, tls=None,
-                     proxies=None):
-    """A factory of server protocols for accepted sockets.
+def protocol_factory(listener_factory, handshakes: Handshakes, turns, *, message_bytes_max: int,
+                     tls=None, proxies=None):
+    """A factory of server protocols for accepted sockets. `turns` says when what they read is looked at.
 
     `listener_factory(request, protocol)` returns a ``Connection``, or a picows response to refuse with;
     `protocol.peername()` and `protocol.client` say who asks. `tls.context`, if there is one, is the
@@ -255,6 +320,7 @@ def protocol_factory(listener_factory, handshakes: Handshakes, *, message_bytes_
         protocol.handshakes = handshakes
         protocol.beneath = protocol.client = None
         protocol.head_bytes = 0
+        protocol.turns = turns if tls is None else None
         handshakes.enter(protocol)
         return protocol
 
@@ -270,6 +336,7 @@ def protocol_factory(listener_factory, handshakes: Handshakes, *, message_bytes_
         encrypted.protocol = protocol
         encrypted.silent = True
         encrypted.transport = transport
+        encrypted.turns = turns
         return encrypted
 
     # Over TLS nothing can be said before the handshake, which is what costs.
@@ -280,7 +347,7 @@ def protocol_factory(listener_factory, handshakes: Handshakes, *, message_bytes_
             return busy
         protocol = make()
         outer = protocol if tls is None else encrypt(protocol)
-        return outer if proxies is None else Proxied(outer, protocol, handshakes, proxies)
+        return outer if proxies is None else Proxied(outer, protocol, handshakes, turns, proxies)
 
     if tls is not None and OPENSSL_DYN_LIBS is None:
         raise OSError(
