@@ -108,6 +108,10 @@ def admit(
     # Only near the limit does it matter which channels are held.
     ample = room >= len(command.channels)
     for name in command.channels:
+        needs_room = not ample and not holds(name)
+        if needs_room and room <= 0:  # first, since who asks for too much asks for it often
+            errors[name] = ErrorCode.TOO_MANY_SUBSCRIPTIONS
+            continue
         rule = known_rule(name)
         if rule is None:
             if not is_channel_or_pattern(name):
@@ -123,10 +127,6 @@ def admit(
         if permissions is not EVERYTHING and not permissions.permits(name):
             errors[name] = ErrorCode.NOT_PERMITTED
             continue
-        if not ample and not holds(name):
-            if room <= 0:
-                errors[name] = ErrorCode.TOO_MANY_SUBSCRIPTIONS
-                continue
-            room -= 1
+        room -= needs_room
         admitted[name] = rule
     return admitted, errors

@@ -20,7 +20,7 @@ import structlog
 
 log = structlog.get_logger("wsgate.turns")
 
-ROUND_S: Final = 0.002
+ROUND_S: Final = 0.001
 # Past this commands are carried out when they come: what suffers then is latency, not memory.
 WAITING_BYTES_MAX: Final = 16 * 1024 * 1024
 
