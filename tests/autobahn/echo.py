@@ -94,7 +94,9 @@ async def echo_endpoint() -> AsyncIterator[int]:
     )
     acceptor = Acceptor(
         listening,
-        protocol_factory(EchoUpgrade(hub, sink), handshakes, hub.turns, message_bytes_max=MESSAGE_BYTES_MAX),
+        protocol_factory(
+            EchoUpgrade(hub, sink), handshakes, hub.turns, message_bytes_max=MESSAGE_BYTES_MAX
+        ),
     )
     await acceptor.start()
     try:

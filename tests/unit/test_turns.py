@@ -233,3 +233,29 @@ def test_nothing_is_handled_after_stop(loop: Loop, queue: Turns[Connection]) -> 
     queue.stop()
     loop.round()
     assert loop.handled == ["a1", "a2"]
+
+
+def test_what_was_read_waits_between_what_was_asked_before_and_after(
+    loop: Loop, queue: Turns[Connection]
+) -> None:
+    a, b = Connection("a"), Connection("b")
+    assert queue.has_time()
+    send(queue, a, 3)  # the third waits
+    assert not queue.has_time()
+    queue.wait(b, lambda: loop.handled.append("b, read"))
+    assert not a.read and not b.read and queue.put_off == 2
+    queue.wait(a, lambda: loop.handled.append("a, read"))
+    loop.round()
+    assert loop.handled == ["a1", "a2", "a3", "b, read", "a, read"]
+    assert a.read and b.read and len(queue) == 0
+
+
+def test_what_was_read_of_who_is_gone_is_not_looked_at(
+    loop: Loop, queue: Turns[Connection]
+) -> None:
+    a = Connection("a")
+    queue.wait(a, lambda: loop.handled.append("a, read"))
+    queue.leave(a)
+    queue.settle(a)
+    loop.round()
+    assert loop.handled == [] and a.read

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from tests.support.client import request
 from tests.support.frames import CLOSE, TEXT, close_frame, command, frame
 from tests.support.gateway import local_gateway
 from tests.support.loop import on_loop
@@ -111,3 +112,17 @@ async def test_what_waited_for_a_token_is_older_than_what_waits_for_its_turn(
         assert len(gateway.hub.turns) == 1
         gateway.hub.go_on(connection, ping[:3])
         assert [(await client.message())["id"] for _ in range(4)] == [0, 1, 2, 3]
+
+
+@on_loop
+async def test_a_proxys_header_waits_and_so_does_what_came_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns, "ROUND_S", -1.0)  # no time is left in any round
+    async with local_gateway(ws_trusted_proxies=["127.0.0.1"], ws_proxy_protocol="on") as gateway:
+        client = await gateway.dial()
+        header = b"PROXY TCP4 192.0.2.7 203.0.113.1 4711 443\r\n"
+        assert (await client.ask(header + request() + pings(0, 100))).status == 101
+        assert [(await client.message())["id"] for _ in range(100)] == list(range(100))
+        assert gateway.connections[0].peer.startswith("192.0.2.7")
+        assert len(gateway.hub.turns) == 0

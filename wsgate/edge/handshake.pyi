@@ -57,7 +57,10 @@ class EncryptedTransport(asyncio.Transport):
     """aiofastnet's TLS transport, which closes as a plain one does."""
 
     beneath: asyncio.Transport | None
+    paused: bool
 
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
     def close(self) -> None: ...
 
 class Encrypted(asyncio.BufferedProtocol):

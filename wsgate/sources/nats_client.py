@@ -50,9 +50,7 @@ class HardenedClient(Client):
     And ``on_all_read`` when everything that had come was handed to the subscriptions' callbacks.
     """
 
-    def __init__(
-        self, on_reader_end: Callable[[], None], on_all_read: Callable[[], None]
-    ) -> None:
+    def __init__(self, on_reader_end: Callable[[], None], on_all_read: Callable[[], None]) -> None:
         super().__init__()
         self._on_reader_end = on_reader_end
         self._ps = _Parser(self, on_all_read)

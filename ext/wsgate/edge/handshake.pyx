@@ -228,7 +228,26 @@ cdef _resume(transport):
 class EncryptedTransport(SSLTransport_Transport):
     """aiofastnet's TLS transport, which closes as a plain one does: what it holds first, no waiting."""
 
-    __slots__ = ("beneath",)        # uvloop's transport; None once it is lost
+    __slots__ = (
+        "beneath",                  # uvloop's transport; None once it is lost
+        "paused",                   # the connection does not want to be read
+    )
+
+    def pause_reading(self):
+        self.paused = True
+        SSLTransport_Transport.pause_reading(self)
+
+    def resume_reading(self):
+        # aiofastnet hands on in the loop's next round what it has decrypted, or not yet, and reads on
+        # at once: into a buffer that may be full, which ends the connection.
+        self.paused = False
+        SSLTransport_Transport.resume_reading(self)
+        _pause(self.beneath)
+        asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self):
+        if not self.paused:
+            _resume(self.beneath)
 
     def close(self):
         # picows closes after an error by a timer, which may be due before our CLOSE is flushed.
@@ -248,6 +267,7 @@ class Encrypted(SSLBufferedProtocol):
 
     def connection_made(self, transport):
         self.transport.beneath = transport
+        self.transport.paused = False
         if self.protocol.beneath is None:       # no proxy's header came first
             (<Handshakes>self.handshakes).begin(self.protocol, transport)
         SSLBufferedProtocol.connection_made(self, transport)
