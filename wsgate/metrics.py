@@ -272,7 +272,7 @@ class GatewayCollector(Collector):
         )
         yield counter(
             "ws_commands_put_off",
-            "Commands that had to wait, so that publications need not.",
+            "Commands, and reads from clients, that had to wait, so that publications need not.",
             hub.turns.put_off,
         )
         yield counter("ws_sockets_accepted", "TCP connections accepted.", acceptor.accepted)

@@ -124,9 +124,10 @@ class Proxied(asyncio.BufferedProtocol):
     def _step_aside(self, rest: bytes) -> None:
         """From now on the transport is ``inner``'s, which gets the rest as if it had read it."""
         transport, inner = self._transport, self._inner
-        transport.set_protocol(cast(asyncio.BaseProtocol, inner))
+        protocol = cast(asyncio.BaseProtocol, inner)
+        transport.set_protocol(protocol)
         inner.connection_made(transport)
-        while rest and transport.get_protocol() is inner and not transport.is_closing():
+        while rest and transport.get_protocol() is protocol and not transport.is_closing():
             buffer = memoryview(inner.get_buffer(len(rest)))
             size = min(len(buffer), len(rest))
             buffer[:size] = rest[:size]

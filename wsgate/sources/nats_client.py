@@ -31,7 +31,7 @@ class Message:
         self.data = data
 
 
-class _Parser(Parser):  # type: ignore[misc]  # nats-py says nothing about its types
+class _Parser(Parser):
     """Says when all that had come was handed over."""
 
     def __init__(self, client: Client, on_all_read: Callable[[], None]) -> None:
@@ -61,8 +61,9 @@ class HardenedClient(Client):
         self.stats["in_msgs"] += 1
         self.stats["in_bytes"] += len(data)
         subscription = self._subs.get(sid)
-        if subscription is not None:
-            await subscription._cb(self._build_message(sid, subject, reply, data, headers))
+        if subscription is not None and subscription._cb is not None:
+            message = self._build_message(sid, subject, reply, data, headers)
+            await subscription._cb(message)  # type: ignore[arg-type]  # of our own class
 
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: object
