@@ -197,13 +197,12 @@ AUTH_REFUSALS: Final = {
 # Sources report what they have; those that have no such thing are left out of its metric.
 SOURCE_TOTALS: Final = {
     "received": Named("ws_feed_messages", "Messages that a source received."),
-    "dropped": Named("ws_feed_dropped", "Messages lost because the source could not keep up."),
     "reconnects": Named("ws_feed_reconnects", "Times a source came back after losing its origin."),
     "errors": Named("ws_feed_errors", "Errors of a source, failed attempts to connect included."),
 }
 SOURCE_LEVELS: Final = {
     "connected": Named("ws_feed_live", "1 while the source receives all that is published."),
-    "pending": Named("ws_feed_pending", "Messages received and not yet handed to the hub."),
+    "pending_bytes": Named("ws_feed_pending_bytes", "What has come for a source and is not read."),
     "denied": Named("ws_feed_denied", "Subjects that the origin refuses to deliver."),
 }
 

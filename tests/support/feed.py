@@ -40,6 +40,8 @@ class RecordingFeed:
         self.events: list[tuple[Any, ...]] = []
         self.messages: list[tuple[str, bytes]] = []
         self.controls: list[tuple[str, bytes]] = []
+        self.caught_up_at: list[int] = []
+        """How many messages had come, each time that it was told so."""
         self._changed = asyncio.Event()
 
     def publish(self, subject: str, payload: bytes) -> bool:
@@ -58,7 +60,8 @@ class RecordingFeed:
         self._note("live", source, *missed)
 
     def caught_up(self) -> None:
-        pass
+        self.caught_up_at.append(len(self.messages))
+        self._changed.set()
 
     def feed_gap(self, source: str, missed: Sequence[str]) -> None:
         self._note("gap", source, *missed)

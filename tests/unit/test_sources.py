@@ -17,7 +17,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from tests.support.fake_nats import FakeNats, Peer, Script
-from tests.support.feed import RecordingFeed, run, until
+from tests.support.feed import RecordingFeed, run
 from wsgate.backoff import full_jitter
 from wsgate.sources import Feed, Source
 from wsgate.sources.local import LocalSource
@@ -25,7 +25,7 @@ from wsgate.sources.nats import NatsSource
 from wsgate.sources.nats_limits import NatsLimits
 from wsgate.sources.nats_link import LinkTimeout
 from wsgate.sources.nats_login import Address, Login, LoginError
-from wsgate.sources.nats_report import NatsReporter, diagnose
+from wsgate.sources.nats_report import diagnose
 from wsgate.throttle import Throttle
 
 # Back-off
@@ -209,52 +209,6 @@ def test_the_local_source_says_what_the_feed_says() -> None:
         source = LocalSource(Refusing(), name="demo")
         await source.start()
         assert source.name == "demo" and not source.publish("a", b"1")
-
-    run(test())
-
-
-# The reporter
-
-
-def test_gaps_are_told_with_the_first_loss_and_after_the_last() -> None:
-    async def test() -> None:
-        feed = RecordingFeed()
-        limits = NatsLimits(gap_interval_s=0.01)
-        reporter = NatsReporter(feed, "nats", ["a", "b"], limits, Log().logger)
-        reporter.dropped("a")
-        assert feed.events == [("gap", "nats", "a")], "at once"
-        for _ in range(100):
-            reporter.dropped("b")
-            reporter.dropped("a")
-        assert len(feed.events) == 1
-        await feed.until_events(("gap", "nats", "a"), ("gap", "nats", "a", "b"))
-        await until(lambda: reporter._gap_timer is None, "the end of the matter")
-        assert len(feed.events) == 2, "nothing lost, nothing to tell"
-        reporter.dropped("b")
-        assert feed.events[2:] == [("gap", "nats", "b")], "at once again"
-        assert reporter.dropped_total == 202
-
-    run(test())
-
-
-def test_holes_are_not_told_apart_from_the_outage_they_end_in() -> None:
-    async def test() -> None:
-        feed = RecordingFeed()
-        limits = NatsLimits(gap_interval_s=0.0)
-        reporter = NatsReporter(feed, "nats", ["a"], limits, Log().logger)
-        address = Address.parse("a")
-        reporter.connected(address)
-        reporter.dropped("a")
-        reporter.dropped("a")
-        reporter.lost(address, OSError())
-        reporter.connected(address)
-        await asyncio.sleep(0.001)
-        assert feed.events == [
-            ("live", "nats"),
-            ("gap", "nats", "a"),
-            ("stale", "nats"),
-            ("live", "nats", "a"),
-        ]
 
     run(test())
 

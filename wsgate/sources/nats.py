@@ -96,10 +96,9 @@ class NatsSource:
         return {
             "connected": int(report.live),
             "received": self._received_before + (link.received if link else 0),
-            "dropped": report.dropped_total,
             "reconnects": max(0, report.connects - 1),
             "errors": report.errors,
-            "pending": link.pending if link else 0,
+            "pending_bytes": link.pending if link else 0,
             "denied": link.denied if link else 0,
         }
 

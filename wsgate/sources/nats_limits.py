@@ -19,14 +19,6 @@ class NatsLimits:
 
     close_timeout_s: float = 2.0
 
-    pending_msgs: int = 65_536
-    """What a subscription may hold undelivered. One turn of the loop brings in about 256 KB, which
-    is 18,000 of the shortest messages there are: whoever reaches this is in real trouble."""
-
-    pending_bytes: int = 64 * 1024 * 1024 + 1
-    """Just above the largest max_payload a server can be given: a message that alone is larger than
-    this would never get through."""
-
     backoff_base_s: float = 0.25
     backoff_cap_s: float = 10.0
 
@@ -36,9 +28,6 @@ class NatsLimits:
     denied_retry_s: float = 30.0
     """How often to ask again for a subject that the server denied."""
 
-    gap_interval_s: float = 1.0
-    """At most one feed_gap in this time, beside the first."""
-
     log_interval_s: float = 30.0
     """At most one line in this time about the same trouble."""
 
@@ -46,4 +35,3 @@ class NatsLimits:
         assert 0 < self.backoff_base_s <= self.backoff_cap_s
         assert self.connect_timeout_s > 0 and self.close_timeout_s > 0
         assert self.heartbeat_interval_s > 0 and self.heartbeat_timeout_s > 0
-        assert self.pending_msgs > 0 and self.pending_bytes > 0

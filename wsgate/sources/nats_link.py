@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 from nats.aio.subscription import Subscription
-from nats.errors import ProtocolError, SlowConsumerError
+from nats.errors import ProtocolError
 
 from wsgate.sources.nats_client import HardenedClient, Message
 from wsgate.sources.nats_limits import NatsLimits
@@ -37,9 +37,6 @@ class LinkOwner(Protocol):
 
     def all_received(self) -> None:
         """Everything that had come was given to ``receive``."""
-
-    def dropped(self, subject: str) -> None:
-        """A message for this subscription was thrown away, since too many were waiting."""
 
     def denied(self, subject: str) -> None:
         """The server refuses this subscription; the others go on."""
@@ -95,13 +92,13 @@ class NatsLink:
 
     @property
     def received(self) -> int:
-        """Messages that came in, dropped ones included. nats-py counts anyhow, so we need not."""
+        """Messages that came in. nats-py counts anyhow, so we need not."""
         return int(self._client.stats["in_msgs"])
 
     @property
     def pending(self) -> int:
-        """Messages that came in and are not delivered yet."""
-        return sum(one.pending_msgs for one in self._subscriptions.values())
+        """Bytes that the kernel has received and nobody has read yet."""
+        return self._client.unread_bytes()
 
     @property
     def denied(self) -> int:
@@ -153,8 +150,6 @@ class NatsLink:
         self._subscriptions[subject] = await self._client.subscribe(
             subject,
             cb=self._receivers[subject],  # type: ignore[arg-type]  # of our own class of messages
-            pending_msgs_limit=self._limits.pending_msgs,
-            pending_bytes_limit=self._limits.pending_bytes,
         )
 
     async def _resubscribe(self, subjects: Sequence[str]) -> None:
@@ -236,9 +231,7 @@ class NatsLink:
     # Called by nats-py
 
     async def _on_error(self, error: Exception) -> None:
-        if isinstance(error, SlowConsumerError):
-            self._owner.dropped(error.sub.subject)
-        elif _PERMISSIONS in str(error):
+        if _PERMISSIONS in str(error):
             self._on_permissions(error)
         else:
             self._lose(self._reason_behind(error))

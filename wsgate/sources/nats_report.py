@@ -5,7 +5,6 @@ Nothing here raises: most of it is called from inside nats-py, whose read loop w
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -87,13 +86,9 @@ class NatsReporter:
         self._control_subjects = frozenset(control_subjects)
         self._log = log.bind(source=name)
         self._throttle = Throttle(limits.log_interval_s)
-        self._gap_interval_s = limits.gap_interval_s
-        self._gap_timer: asyncio.TimerHandle | None = None
-        self._holes: set[str] = set()
         self.live = False
         self.connects = 0
         self.errors = 0
-        self.dropped_total = 0
 
     # The connection's life, told by the source
 
@@ -107,8 +102,6 @@ class NatsReporter:
     def lost(self, address: Address, reason: Exception) -> None:
         self.live = False
         self.errors += 1
-        # The next feed_live names every subject: holes known by now are among them.
-        self._forget_holes()
         self._tell(self._feed.feed_stale, self._name)
         self._say("warning", "nats_lost", server=address.url, error=_text(reason))
 
@@ -125,7 +118,6 @@ class NatsReporter:
 
     def stopped(self) -> None:
         self.live = False
-        self._forget_holes()
 
     # The owner of a link
 
@@ -140,14 +132,6 @@ class NatsReporter:
 
     def all_received(self) -> None:
         self._tell(self._feed.caught_up)
-
-    def dropped(self, subject: str) -> None:
-        self.dropped_total += 1
-        if subject not in self._control_subjects:  # of those no client could miss anything
-            self._holes.add(subject)
-            if self._gap_timer is None:
-                self._tell_holes()
-        self._complain("nats_slow_consumer", ("slow", subject), subject=subject)
 
     def denied(self, subject: str) -> None:
         self.errors += 1
@@ -170,23 +154,6 @@ class NatsReporter:
         self._complain("nats_server_complaint", "complaint", error=_text(error))
 
     # Below
-
-    def _tell_holes(self) -> None:
-        """Tell the feed of all holes since last time; look again later, until there are none."""
-        self._gap_timer = None
-        if not self._holes:
-            return
-        missed = tuple(sorted(self._holes))
-        self._holes.clear()
-        loop = asyncio.get_running_loop()
-        self._gap_timer = loop.call_later(self._gap_interval_s, self._tell_holes)
-        self._tell(self._feed.feed_gap, self._name, missed)
-
-    def _forget_holes(self) -> None:
-        self._holes.clear()
-        if self._gap_timer is not None:
-            self._gap_timer.cancel()
-            self._gap_timer = None
 
     def _tell(self, method: Callable[..., None], *args: object) -> None:
         try:
