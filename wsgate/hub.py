@@ -12,7 +12,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Generator
 from functools import partial
 from typing import Protocol
 
@@ -23,13 +23,7 @@ from wsgate.auth.authenticator import Authenticator
 from wsgate.auth.carriers import Credential
 from wsgate.core.delivery import BROKEN, SLOW
 from wsgate.core.frame import Frame
-from wsgate.core.roster import (
-    ALIVE_TIMER,
-    CLOSE_TIMER,
-    LOGIN_TIMER,
-    TooManyChannels,
-    TooManyRates,
-)
+from wsgate.core.roster import ALIVE_TIMER, CLOSE_TIMER, LOGIN_TIMER
 from wsgate.core.sink import Sink
 from wsgate.flush import now_ms
 from wsgate.intake import Intake
@@ -39,15 +33,15 @@ from wsgate.protocol import (
     Auth,
     CloseCode,
     CommandId,
-    ErrorCode,
     ProtocolError,
     Subscribe,
     Unsubscribe,
 )
 from wsgate.rates import AddressCounts
 from wsgate.rules import Rules
-from wsgate.session import Session, admit
-from wsgate.turns import Turns
+from wsgate.session import Session
+from wsgate.subscribing import subscribe
+from wsgate.turns import Rest, Turns, finish
 
 log = structlog.get_logger("wsgate.hub")
 
@@ -73,6 +67,8 @@ class Connection(Protocol):
     def ended(self) -> bool: ...
     @property
     def peer(self) -> str: ...
+    @property
+    def established(self) -> bool: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
     def close_transport(self) -> None: ...
@@ -144,18 +140,19 @@ class Hub(Intake):
         if self.login is not None and connection.end_reason is None:
             self.login.enter(connection)
 
-    def _carry_out(self, connection: Connection, message: bytes) -> None:
+    def _carry_out(self, connection: Connection, message: bytes) -> Rest | None:
+        """Returns what is left of it to do, if that is much."""
         if connection.end_reason is not None:  # CLOSE is its last reply
-            return
+            return None
         session = connection.session
         if session.waiting is not None and self.login is not None:
             self.login.wait(connection, message)
-            return
+            return None
         try:
             command = session.handle(message)
             if isinstance(command, Subscribe):
-                self._subscribe(connection, command)
-            elif isinstance(command, Unsubscribe):
+                return self._subscribe(connection, command)
+            if isinstance(command, Unsubscribe):
                 self._unsubscribe(connection, command)
             elif isinstance(command, Auth):
                 assert self.login is not None, "a session without login takes no auth"
@@ -166,6 +163,7 @@ class Hub(Intake):
             self._reply(connection, protocol.encode_error(error))
             if error.close is not None:
                 self._end(connection, error.close, flush_owed=True)
+        return None
 
     def _broke(self, connection: Connection) -> None:
         """What it asked for, a while ago, could not be done, and that is our fault."""
@@ -228,34 +226,32 @@ class Hub(Intake):
 
     # ----------------------------------------------------------------------------------- commands
 
-    def _subscribe(self, connection: Connection, command: Subscribe) -> None:
-        core, handle = self.core, connection.handle
-        admitted, errors = admit(
+    def _subscribe(self, connection: Connection, command: Subscribe) -> Rest | None:
+        portions = subscribe(
+            self.core,
+            connection.handle,
             command,
             self._rules,
-            core.rule_of,
-            core.subscription_count(handle),
-            partial(core.is_subscribed, handle),
             connection.session.permissions,
             self._limits.subscriptions_max,
+            self.epoch,
         )
-        interval_ms = max(1, round(1000 / command.max_rate)) if command.max_rate else 0
-        subscribed: dict[str, protocol.Position] = {}
+        return self._go_on_subscribing(connection, portions)
+
+    def _go_on_subscribing(
+        self, connection: Connection, portions: Generator[None, None, bytes]
+    ) -> Rest | None:
+        if connection.end_reason is not None:
+            return None
         try:
-            for name, rule in admitted.items():
-                if rule is None:
-                    core.subscribe_pattern(handle, name, interval_ms)
-                    subscribed[name] = {}
-                    continue
-                try:
-                    seq = core.subscribe(handle, name, rule, interval_ms)
-                    subscribed[name] = {"epoch": self.epoch, "seq": seq}
-                except TooManyChannels:
-                    errors[name] = ErrorCode.TOO_MANY_CHANNELS
-        except TooManyRates:
-            # One rate for the whole command: it fails on the first channel or not at all.
-            raise ProtocolError(ErrorCode.TOO_MANY_RATES, reply_to=command.id) from None
-        self._reply(connection, protocol.encode_subscribed(subscribed, errors, command.id))
+            next(portions)
+        except StopIteration as end:
+            self._reply(connection, end.value)
+            return None
+        except ProtocolError as error:
+            self._reply(connection, protocol.encode_error(error))
+            return None
+        return partial(self._go_on_subscribing, connection, portions)
 
     def _unsubscribe(self, connection: Connection, command: Unsubscribe) -> None:
         for name in command.channels:
@@ -291,7 +287,7 @@ class Hub(Intake):
 
     def go_on(self, connection: Connection, messages: list[bytes]) -> None:
         for message in messages:  # at once: who waits for his turn came after them
-            self._carry_out(connection, message)
+            finish(self._carry_out(connection, message))
 
     def look_again(self, connection: Connection, delay_s: float) -> None:
         self.core.schedule(connection.handle, LOGIN_TIMER, now_ms() + int(delay_s * 1000))

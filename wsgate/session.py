@@ -7,14 +7,12 @@ know: it is passed in, or the hub asks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from wsgate.auth.identity import Identity
 from wsgate.auth.permissions import EVERYTHING, Permissions
 from wsgate.protocol import (
     BAD_COMMANDS_IN_A_ROW_MAX,
-    CONNECTION_SUBSCRIPTIONS_MAX,
     Auth,
     CloseCode,
     Command,
@@ -26,10 +24,7 @@ from wsgate.protocol import (
     Subscribe,
     Unsubscribe,
     decode,
-    is_channel_or_pattern,
-    is_pattern,
 )
-from wsgate.rules import Rules
 
 # What a client that speaks the protocol never sends. The other errors can be met by a good one
 # again and again, so they do not count towards the end of the connection.
@@ -84,49 +79,3 @@ class Session:
 
 def _not_supported(what: str, command: Command) -> ProtocolError:
     return ProtocolError(ErrorCode.NOT_SUPPORTED, f"{what} is not supported yet", command.id)
-
-
-def admit(
-    command: Subscribe,
-    rules: Rules,
-    known_rule: Callable[[str], int | None],
-    held: int,
-    holds: Callable[[str], bool],
-    permissions: Permissions = EVERYTHING,
-    subscriptions_max: int = CONNECTION_SUBSCRIPTIONS_MAX,
-) -> tuple[dict[str, int | None], dict[str, ErrorCode]]:
-    """What of a subscribe command may be carried out, and what is wrong with the rest.
-
-    The first by channel or pattern, in order: the place of its rule, None for a pattern.
-    ``held``: how many subscriptions the connection has. ``known_rule(name)``: the place of the rule
-    if this is a channel in use, which needs no check. Channels are admitted as long as there is
-    room; those it ``holds`` already need none.
-    """
-    admitted: dict[str, int | None] = {}
-    errors: dict[str, ErrorCode] = {}
-    room = subscriptions_max - held
-    # Only near the limit does it matter which channels are held.
-    ample = room >= len(command.channels)
-    for name in command.channels:
-        needs_room = not ample and not holds(name)
-        if needs_room and room <= 0:  # first, since who asks for too much asks for it often
-            errors[name] = ErrorCode.TOO_MANY_SUBSCRIPTIONS
-            continue
-        rule = known_rule(name)
-        if rule is None:
-            if not is_channel_or_pattern(name):
-                errors[name] = ErrorCode.BAD_CHANNEL
-                continue
-            if is_pattern(name):
-                if not rules.permits(name):
-                    errors[name] = ErrorCode.PATTERN_NOT_ALLOWED
-                    continue
-            elif (rule := rules.index(name)) is None:
-                errors[name] = ErrorCode.UNKNOWN_CHANNEL
-                continue
-        if permissions is not EVERYTHING and not permissions.permits(name):
-            errors[name] = ErrorCode.NOT_PERMITTED
-            continue
-        room -= needs_room
-        admitted[name] = rule
-    return admitted, errors

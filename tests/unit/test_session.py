@@ -9,9 +9,19 @@ import pytest
 
 from wsgate.auth.identity import Identity
 from wsgate.auth.permissions import EVERYTHING, Permissions
-from wsgate.protocol import Auth, CloseCode, ErrorCode, Ping, ProtocolError, Subscribe, Unsubscribe
+from wsgate.protocol import (
+    CONNECTION_SUBSCRIPTIONS_MAX,
+    Auth,
+    CloseCode,
+    ErrorCode,
+    Ping,
+    ProtocolError,
+    Subscribe,
+    Unsubscribe,
+)
 from wsgate.rules import DEFAULT_RULES
-from wsgate.session import Session, admit
+from wsgate.session import Session
+from wsgate.subscribing import admit
 
 PING = b'{"type":"ping"}'
 
@@ -118,10 +128,12 @@ def admitted(
 ) -> tuple[dict[str, int | None], dict[str, ErrorCode]]:
     held = held or set()
     known = known or {}
-    command = Subscribe(tuple(channels))
-    return admit(
-        command, DEFAULT_RULES, known.get, len(held), held.__contains__, permissions, limit
+    room = limit - len(held)
+    accepted, errors, left = admit(
+        channels, DEFAULT_RULES, known.get, room, held.__contains__, permissions
     )
+    assert left == room - sum(name not in held for name in accepted)
+    return accepted, errors
 
 
 def test_channels_and_permitted_patterns_are_admitted_in_order() -> None:
@@ -192,13 +204,7 @@ def test_what_is_refused_takes_no_room() -> None:
 
 def test_the_default_limit() -> None:
     channels = [f"global.{n}" for n in range(1001)]
-    accepted, errors = admit(
-        Subscribe(tuple(channels)),
-        DEFAULT_RULES,
-        known_rule=lambda name: None,
-        held=0,
-        holds=lambda name: False,
-    )
+    accepted, errors = admitted(channels, limit=CONNECTION_SUBSCRIPTIONS_MAX)
     assert list(accepted) == channels[:1000]
     assert errors == {"global.1000": ErrorCode.TOO_MANY_SUBSCRIPTIONS}
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import cast
 
 import pytest
 
 from tests.support.made_up_loop import MadeUpLoop
 from wsgate import turns
-from wsgate.turns import ROUND_S, Turns
+from wsgate.turns import ROUND_S, Rest, Turns
 
 COST_S = ROUND_S / 2
 
@@ -17,8 +18,9 @@ COST_S = ROUND_S / 2
 class Connection:
     """Knows whether it is read from."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, established: bool = False) -> None:
         self.name = name
+        self.established = established
         self.read = True
 
     def pause_reading(self) -> None:
@@ -43,11 +45,14 @@ class Loop(MadeUpLoop):
         """Each costs half of what a round may, as the next do."""
         self.carry_out(connection, b"+")
 
-    def carry_out(self, connection: Connection, message: bytes) -> None:
+    def carry_out(self, connection: Connection, message: bytes) -> Rest | None:
         self.now_s += COST_S
         if message == b"!":
             raise ZeroDivisionError
         self.handled.append(f"{connection.name}{message.decode()}")
+        if len(message) > 1:
+            return partial(self.carry_out, connection, message[:-1])
+        return None
 
 
 @pytest.fixture
@@ -64,7 +69,7 @@ def queue(loop: Loop) -> Turns[Connection]:
 
 def send(queue: Turns[Connection], connection: Connection, count: int, first: int = 1) -> None:
     for number in range(first, first + count):
-        queue.take(connection, b"%d" % number)
+        queue.take(connection, b"%x" % number)
 
 
 def test_what_fits_in_a_round_is_handled_at_once(loop: Loop, queue: Turns[Connection]) -> None:
@@ -259,3 +264,115 @@ def test_what_was_read_of_who_is_gone_is_not_looked_at(
     queue.settle(a)
     loop.round()
     assert loop.handled == [] and a.read
+
+
+# What is too much for one go
+
+
+def test_a_long_command_takes_as_many_rounds_as_it_needs(
+    loop: Loop, queue: Turns[Connection]
+) -> None:
+    a, b = Connection("a"), Connection("b")
+    queue.take(a, b"543")
+    assert loop.handled == ["a543", "a54"] and not a.read
+    send(queue, a, 1)
+    send(queue, b, 1)
+    loop.round()
+    assert loop.handled == ["a543", "a54", "a5", "b1"], "others have their turn in between"
+    loop.round()
+    assert loop.handled[4:] == ["a1"] and a.read and b.read
+
+
+def test_what_a_long_command_leaves_comes_before_what_was_asked_after_it(
+    loop: Loop, queue: Turns[Connection]
+) -> None:
+    a = Connection("a")
+    send(queue, a, 2)
+    queue.take(a, b"543")
+    send(queue, a, 1)
+    for _ in range(2):
+        loop.round()
+    assert loop.handled == ["a1", "a2", "a543", "a54", "a5", "a1"] and a.read
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_long_command_is_done_whole_before_the_end(
+    loop: Loop, queue: Turns[Connection], waits: bool
+) -> None:
+    a = Connection("a")
+    send(queue, a, 2 if waits else 0)
+    queue.take(a, b"54321")
+    queue.settle(a)
+    assert loop.handled[-1] == "a5" and len(queue) == 0 and a.read
+
+
+def test_a_long_command_that_finds_no_room_to_wait_is_done_whole(
+    loop: Loop, queue: Turns[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "WAITING_BYTES_MAX", 0)
+    a = Connection("a")
+    send(queue, a, 2)
+    queue.take(a, b"54321")
+    assert loop.handled[-1] == "a5" and len(queue) == 0 and a.read
+
+
+# Who rests
+
+
+def test_nobody_rests_while_nobody_waits(loop: Loop, queue: Turns[Connection]) -> None:
+    a = Connection("a", established=True)
+    send(queue, a, 2)
+    assert not queue.crowded and a.read
+
+
+def test_who_waited_is_listened_to_again_in_his_turn(
+    loop: Loop, queue: Turns[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "LISTENED_TO", 2)
+    first = Connection("x", established=True)
+    crowd = [Connection(str(number), established=True) for number in range(6)]
+    queue.take(first, b"1")
+    queue.take(first, b"2")  # this round's time is over
+    for one in crowd:
+        queue.wait(one, lambda: None)  # costs nothing: all of them are looked at in one round
+    loop.round()
+    assert len(queue) == 0 and queue.crowded
+    assert not any(one.read for one in crowd), "all in one round: they rest"
+    for heard in (2, 4, 6):
+        loop.round()
+        assert [one.read for one in crowd] == [True] * heard + [False] * (6 - heard)
+    assert not queue.crowded
+    loop.round()
+    assert not loop.handles
+
+
+def test_who_is_read_while_others_rest_does_so_behind_them(
+    loop: Loop, queue: Turns[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "LISTENED_TO", 1)
+    a, b, newcomer = (Connection(n, established=n != "c") for n in "abc")
+    queue.rest(a)
+    queue.rest(a)  # once is enough
+    queue.rest(b)
+    queue.rest(newcomer)
+    assert not a.read and not b.read and newcomer.read
+    loop.round()
+    assert a.read and not b.read
+    queue.rest(a)
+    loop.round()
+    assert b.read and not a.read
+    loop.round()
+    assert a.read
+
+
+def test_who_rests_may_have_to_wait_or_leave(loop: Loop, queue: Turns[Connection]) -> None:
+    a, b = (Connection(name, established=True) for name in "ab")
+    queue.rest(a)
+    queue.rest(b)
+    send(queue, b, 3)  # what TLS had still to hand on
+    queue.leave(a)
+    loop.round()
+    assert loop.handled == ["b1", "b2", "b3"]
+    assert not a.read and not b.read
+    loop.round()
+    assert b.read and not queue.crowded

@@ -9,9 +9,21 @@ buffer grows with all that comes.
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 READ_BYTES = 64 * 1024
 _forgotten = bytearray(READ_BYTES)  # one for all: nobody looks at it
+
+
+class Replaced(Protocol):
+    """A connection's protocol."""
+
+    def drained(self) -> None:
+        """Something was read, and forgotten."""
+
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+    def connection_lost(self, exc: Exception | None) -> None: ...
 
 
 class Drain(asyncio.BufferedProtocol):
@@ -19,14 +31,14 @@ class Drain(asyncio.BufferedProtocol):
 
     __slots__ = ("_protocol",)
 
-    def __init__(self, protocol: asyncio.BaseProtocol) -> None:
+    def __init__(self, protocol: Replaced) -> None:
         self._protocol = protocol
 
     def get_buffer(self, sizehint: int) -> bytearray:
         return _forgotten
 
     def buffer_updated(self, nbytes: int) -> None:
-        pass
+        self._protocol.drained()
 
     def pause_writing(self) -> None:
         self._protocol.pause_writing()

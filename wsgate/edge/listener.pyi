@@ -68,6 +68,10 @@ class Connection(WSListener):
     def parser_failed(self) -> None:
         """picows' parser met an error and would have sent CLOSE."""
 
+    @property
+    def established(self) -> bool:
+        """Whether this speaks for its socket to the end."""
+
     def pause_reading(self) -> None:
         """Let what comes lie in the kernel; what was read already is handed on all the same."""
 

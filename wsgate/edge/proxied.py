@@ -28,6 +28,9 @@ class Named(Protocol):
 
 
 class Reader(Protocol):
+    @property
+    def established(self) -> bool: ...
+
     """Whoever is not read from while he waits for his turn."""
 
     def pause_reading(self) -> None: ...
@@ -87,6 +90,10 @@ class Proxied(asyncio.BufferedProtocol):
             self._look()
         else:
             self._turns.wait(self, self._look_late)
+
+    @property
+    def established(self) -> bool:
+        return False
 
     def pause_reading(self) -> None:
         if not self._transport.is_closing():

@@ -6,7 +6,7 @@ import asyncio
 from http import HTTPStatus
 from typing import Final, cast
 
-from wsgate.edge.drain import Drain
+from wsgate.edge.drain import Drain, Replaced
 
 RETRY_AFTER_S: Final = 1
 
@@ -52,7 +52,7 @@ def refuse(transport: asyncio.Transport, answer: bytes) -> None:
     TLS has no half of a connection to close, and closes the whole.
     """
     transport.write(answer)
-    transport.set_protocol(Drain(transport.get_protocol()))
+    transport.set_protocol(Drain(cast(Replaced, transport.get_protocol())))
     if transport.can_write_eof():
         transport.write_eof()
     else:

@@ -120,8 +120,12 @@ class Protocol(_picows.WSProtocol):
 
     def buffer_updated(self, nbytes):
         turns = self.turns
-        if turns is None or turns.has_time():
+        if turns is None:
             self.look(nbytes)
+        elif turns.has_time():
+            self.look(nbytes)
+            if turns.crowded:
+                turns.rest(self._who())
         else:
             turns.wait(self._who(), partial(_look_late, self, nbytes))
 
@@ -140,6 +144,12 @@ class Protocol(_picows.WSProtocol):
         if self.transport.is_close_frame_sent:
             listener.parser_failed()
 
+    def drained(self):
+        """Something was read that nobody looks at any more, which costs as well."""
+        turns = self.turns
+        if turns is not None and (turns.crowded or not turns.has_time()):
+            turns.rest(self._who())
+
     def connection_lost(self, exc):
         if self.turns is not None:
             self.turns.leave(self._who())
@@ -150,6 +160,10 @@ class Protocol(_picows.WSProtocol):
     def _who(self):
         """Who waits if this has to: one for each socket, so that his reads and commands keep order."""
         return self if self.listener is None else self.listener
+
+    @property
+    def established(self):
+        return False
 
     def pause_reading(self):
         _pause(self.transport.underlying_transport)
@@ -275,6 +289,8 @@ class Encrypted(SSLBufferedProtocol):
     def buffer_updated(self, nbytes):
         if self.turns.has_time():
             self.look(nbytes)
+            if self.turns.crowded:
+                self.turns.rest(self._who())
         else:
             self.turns.wait(self._who(), partial(_look_late, self, nbytes))
 
@@ -295,6 +311,10 @@ class Encrypted(SSLBufferedProtocol):
 
     def _who(self):
         return self if self.protocol.listener is None else self.protocol.listener
+
+    @property
+    def established(self):
+        return False
 
     def pause_reading(self):
         _pause(self.transport.beneath)

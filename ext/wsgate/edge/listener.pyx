@@ -286,6 +286,11 @@ cdef class Connection(WSListener):
         name = self.stream.get_extra_info("peername")
         return f"{name[0]}:{name[1]}" if name else "-"
 
+    @property
+    def established(self) -> bool:
+        """Whether this speaks for its socket to the end."""
+        return True
+
     def pause_reading(self) -> None:
         """Let what comes lie in the kernel; what was read already is handed on all the same."""
         if self.stream is not None and not self.stream.is_closing():

@@ -1,0 +1,121 @@
+"""A subscribe command: what of it is allowed, and how it takes effect.
+
+A thousand new channels take 2 ms, which is too long for one go. So the names are checked, and their
+channels opened, in portions; then all are subscribed to at once, since a client is told so before
+it gets the first value of any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from typing import Final
+
+from wsgate.auth.permissions import EVERYTHING, Permissions
+from wsgate.core.fanout import Fanout
+from wsgate.core.roster import TooManyChannels, TooManyRates
+from wsgate.protocol import (
+    ErrorCode,
+    Position,
+    ProtocolError,
+    Subscribe,
+    encode_subscribed,
+    is_channel_or_pattern,
+    is_pattern,
+)
+from wsgate.rules import Rules
+
+PORTION: Final = 100  # names; 0.2 ms if all are new
+
+
+def subscribe(
+    core: Fanout,
+    handle: int,
+    command: Subscribe,
+    rules: Rules,
+    permissions: Permissions,
+    subscriptions_max: int,
+    epoch: str,
+) -> Generator[None, None, bytes]:
+    """Yield after each portion but the last; return the reply.
+
+    Raises ProtocolError, with nothing subscribed to. The connection must be there each time.
+    """
+    names = command.channels
+    room = subscriptions_max - core.subscription_count(handle)
+    # Only near the limit does it matter which channels are held.
+    holds = None if room >= len(names) else partial(core.is_subscribed, handle)
+    admitted: dict[str, int | None] = {}
+    errors: dict[str, ErrorCode] = {}
+    for first in range(0, len(names), PORTION):
+        if first:
+            yield
+        portion = names[first : first + PORTION]
+        some, wrong, room = admit(portion, rules, core.rule_of, room, holds, permissions)
+        errors |= wrong
+        for name, rule in some.items():
+            try:
+                if rule is not None:
+                    core.open_channel(name, rule)
+                admitted[name] = rule
+            except TooManyChannels:
+                errors[name] = ErrorCode.TOO_MANY_CHANNELS
+    interval_ms = max(1, round(1000 / command.max_rate)) if command.max_rate else 0
+    subscribed: dict[str, Position] = {}
+    try:
+        for name, rule in admitted.items():
+            if rule is None:
+                core.subscribe_pattern(handle, name, interval_ms)
+                subscribed[name] = {}
+                continue
+            try:
+                seq = core.subscribe(handle, name, rule, interval_ms)
+                subscribed[name] = {"epoch": epoch, "seq": seq}
+            except TooManyChannels:  # forgotten since it was opened, to make room
+                errors[name] = ErrorCode.TOO_MANY_CHANNELS
+    except TooManyRates:
+        # One rate for the whole command: it fails on the first channel or not at all.
+        raise ProtocolError(ErrorCode.TOO_MANY_RATES, reply_to=command.id) from None
+    return encode_subscribed(subscribed, errors, command.id)
+
+
+def admit(
+    names: Sequence[str],
+    rules: Rules,
+    known_rule: Callable[[str], int | None],
+    room: int,
+    holds: Callable[[str], bool] | None,
+    permissions: Permissions = EVERYTHING,
+) -> tuple[dict[str, int | None], dict[str, ErrorCode], int]:
+    """What of the names may be subscribed to, what is wrong with the rest, and the room left.
+
+    The first by channel or pattern, in order: the place of its rule, None for a pattern.
+    ``known_rule(name)``: the place of the rule if this is a channel in use, which needs no check.
+    Names are admitted as long as there is ``room``; those that the connection ``holds`` already
+    need none. None for ``holds``: there is room for all.
+    """
+    admitted: dict[str, int | None] = {}
+    errors: dict[str, ErrorCode] = {}
+    for name in names:
+        needs_room = holds is not None and not holds(name)
+        if needs_room and room <= 0:  # first, since who asks for too much asks for it often
+            errors[name] = ErrorCode.TOO_MANY_SUBSCRIPTIONS
+            continue
+        rule = known_rule(name)
+        if rule is None:
+            if not is_channel_or_pattern(name):
+                errors[name] = ErrorCode.BAD_CHANNEL
+                continue
+            if is_pattern(name):
+                if not rules.permits(name):
+                    errors[name] = ErrorCode.PATTERN_NOT_ALLOWED
+                    continue
+            elif (rule := rules.index(name)) is None:
+                errors[name] = ErrorCode.UNKNOWN_CHANNEL
+                continue
+        if permissions is not EVERYTHING and not permissions.permits(name):
+            errors[name] = ErrorCode.NOT_PERMITTED
+            continue
+        room -= needs_room
+        admitted[name] = rule
+    return admitted, errors, room
