@@ -26,7 +26,7 @@ import structlog
 log = structlog.get_logger("wsgate.turns")
 
 ROUND_S: Final = 0.001
-LISTENED_TO: Final = 16  # of those who rest, in each round
+LISTENED_TO: Final = 8
 # Past this commands are carried out when they come: what suffers then is latency, not memory.
 WAITING_BYTES_MAX: Final = 16 * 1024 * 1024
 

@@ -8,10 +8,12 @@ import json
 import pytest
 
 from tests.support.client import request
+from tests.support.feed import until
 from tests.support.frames import CLOSE, TEXT, close_frame, command, frame
 from tests.support.gateway import local_gateway
 from tests.support.loop import on_loop
 from wsgate import turns
+from wsgate.turns import Connection
 
 
 @pytest.fixture
@@ -126,3 +128,99 @@ async def test_a_proxys_header_waits_and_so_does_what_came_with_it(
         assert [(await client.message())["id"] for _ in range(100)] == list(range(100))
         assert gateway.connections[0].peer.startswith("192.0.2.7")
         assert len(gateway.hub.turns) == 0
+
+
+# A command of many names
+
+
+MANY = [f"token.{number}.update" for number in range(950)]
+
+
+@on_loop
+async def test_many_names_take_turns_and_effect_at_once(one_command_each_round: None) -> None:
+    """No value comes before the reply, though some of its channels are looked at long before."""
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+        other = await gateway.connect()
+        subscriber, asker = gateway.connections
+        core, turns_ = gateway.core, gateway.hub.turns
+        gateway.hub.received(
+            subscriber, json.dumps({"type": "subscribe", "channels": MANY}).encode()
+        )
+        gateway.hub.received(subscriber, b'{"type":"ping","id":1}')
+        gateway.hub.received(asker, b'{"type":"ping","id":2}')
+        assert len(turns_) == 2 and core.subscription_count(subscriber.handle) == 0
+        gateway.publish(MANY[0], "early")
+        assert (await other.message())["id"] == 2
+        assert core.subscription_count(subscriber.handle) == 0, "done before others had a turn"
+        reply = await client.message()
+        assert reply["type"] == "subscribed" and list(reply["channels"]) == MANY
+        kinds = [(await client.message())["type"] for _ in range(2)]
+        assert sorted(kinds) == ["pong", "token_update"]
+        assert core.subscription_count(subscriber.handle) == len(MANY)
+
+
+@on_loop
+async def test_who_leaves_in_the_middle_of_many_names_is_forgotten(
+    one_command_each_round: None,
+) -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+        (connection,) = gateway.connections
+        gateway.hub.received(
+            connection, json.dumps({"type": "subscribe", "channels": MANY}).encode()
+        )
+        client.cut()
+        await gateway.until_empty()
+        assert len(gateway.hub.turns) == 0
+
+
+@on_loop
+async def test_many_names_are_all_there_before_the_offence_that_follows(
+    one_command_each_round: None,
+) -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+        await client.send(command("subscribe", channels=MANY) + frame(0x5, b""))
+        (reply,), close = await client.until_close()
+        assert list(json.loads(reply.payload)["channels"]) == MANY
+        assert close.close_code == 1002
+
+
+@on_loop
+async def test_room_is_counted_over_all_portions(one_command_each_round: None) -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.subscriber(*MANY[:200])
+        more = [f"global.{number}" for number in range(900)]
+        reply = await client.subscribe(*MANY[100:200], *more)
+        assert len(reply["channels"]) == 900 and len(reply["errors"]) == 100
+        assert set(reply["errors"]) == set(more[-100:])
+
+
+# Who was cut off sends on
+
+
+@on_loop
+async def test_what_is_read_to_be_forgotten_rests_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns, "ROUND_S", -1.0)
+    async with local_gateway() as gateway:
+        client = await gateway.connect()
+        await client.send(frame(0x5, b""))
+        _, close = await client.until_close()
+        assert close.close_code == 1002
+        rested = []
+        rest = gateway.hub.turns.rest
+
+        def note(who: Connection) -> None:
+            rest(who)
+            rested.append(gateway.hub.turns.crowded)
+
+        monkeypatch.setattr(gateway.hub.turns, "rest", note)
+        for _ in range(3):
+            heard = len(rested)
+            await client.send(pings(0, 1000))
+            await until(lambda: len(rested) > heard, "what was sent last to be read")
+        assert all(rested), "nobody rested"
+        await client.close_properly()
