@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 
 import pytest
 
@@ -218,9 +219,9 @@ async def test_what_is_read_to_be_forgotten_rests_as_well(
             rested.append(gateway.hub.turns.crowded)
 
         monkeypatch.setattr(gateway.hub.turns, "rest", note)
-        for _ in range(3):
-            heard = len(rested)
-            await client.send(pings(0, 1000))
-            await until(lambda: len(rested) > heard, "what was sent last to be read")
-        assert all(rested), "nobody rested"
-        await client.close_properly()
+        for number in range(3):  # one read after the other
+            await client.send(pings(0, 10))
+            await until(partial(rested.__getitem__, slice(number, None)), "it to be read")
+        assert rested == [True] * 3, "nobody rested"
+        client.close()
+        await gateway.until_empty()
