@@ -80,8 +80,9 @@ def serve() -> None:
 
     They are listed, with their defaults, in docs/configuration.md.
     """
+    import asyncio
+
     import structlog
-    import uvloop
 
     from wsgate import config, descriptors, log
 
@@ -107,9 +108,9 @@ def serve() -> None:
             ws_max_handshakes=settings.ws_max_handshakes,
         )
 
-    from wsgate.app import run
+    from wsgate.supervisor.run import run
 
-    raise typer.Exit(uvloop.run(run(settings)))
+    raise typer.Exit(asyncio.run(run(settings)))
 
 
 @app.command()

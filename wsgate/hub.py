@@ -12,8 +12,9 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 from functools import partial
+from random import Random
 from typing import Protocol
 
 import structlog
@@ -21,6 +22,7 @@ import structlog
 from wsgate import protocol
 from wsgate.auth.authenticator import Authenticator
 from wsgate.auth.carriers import Credential
+from wsgate.capacity import Capacity
 from wsgate.core.delivery import BROKEN, SLOW
 from wsgate.core.frame import Frame
 from wsgate.core.roster import ALIVE_TIMER, CLOSE_TIMER, LOGIN_TIMER
@@ -45,6 +47,7 @@ from wsgate.turns import Rest, Turns, finish
 
 log = structlog.get_logger("wsgate.hub")
 
+DRAIN_STEP_S = 0.02  # how finely the closes of a drain are spread
 HEARTBEAT_S = 0.02
 NO_STATUS = 1005  # what the edge reports for a CLOSE without a code; never sent (RFC 6455 7.4.1)
 PING = Frame.ping()
@@ -86,9 +89,11 @@ class Hub(Intake):
         *,
         flush_window_s: float = 0.0,
         authenticator: Authenticator | None = None,
+        capacity: Capacity | None = None,
     ) -> None:
         super().__init__(sink, rules, limits, flush_window_s=flush_window_s)
         self._connections: dict[int, Connection] = {}
+        self.capacity = capacity or Capacity(limits.connections_max)
         self.epoch = secrets.token_hex(4)
         self._ping_interval_ms = int(limits.ping_interval_s * 1000)
         self.login: Login[Connection] | None = None
@@ -96,6 +101,7 @@ class Hub(Intake):
             self.login = Login(authenticator, self, first_s=limits.auth_timeout_s)
         self._verbose = log.is_enabled_for(logging.DEBUG)  # else no argument of a line is made
         self._emptied: asyncio.Event | None = None
+        self._random = Random()
         self._heart = self._loop.call_later(HEARTBEAT_S, self._beat)
         self.addresses: AddressCounts[str] | None = None
         if limits.connections_per_address_max is not None:
@@ -117,6 +123,7 @@ class Hub(Intake):
         connection.session = Session(authenticated=self.login is not None)
         self._connections[connection.handle] = connection
         self.opened_total += 1
+        self.capacity.enter()
         if self.addresses is not None and connection.address_group is not None:
             self.addresses.enter(connection.address_group)
         # Spread by slot, so that a crowd that came together is not pinged together for ever.
@@ -217,6 +224,7 @@ class Hub(Intake):
             self.login.left(connection)
         self.core.release(connection.handle)
         del self._connections[connection.handle]
+        self.capacity.leave()
         if self.addresses is not None and connection.address_group is not None:
             self.addresses.leave(connection.address_group)
         if self._verbose:
@@ -383,14 +391,20 @@ class Hub(Intake):
         connection.heard = False
         self.core.schedule(handle, ALIVE_TIMER, due_ms)
 
-    async def close_all(self) -> None:
-        """Close every connection with 1012, what is owed first; returns when all are gone.
+    async def drain(self, spread_s: float) -> None:
+        """Send every client elsewhere, and return when all are gone.
 
-        Those that do not answer within the shutdown timeout are cut off.
+        Each is told at once when to come back, and is closed with 1012 at that moment, what it is
+        owed first: evenly over ``spread_s``, so that the other gateways are not overrun. Who does
+        not answer the close is cut off; who connects from now on is closed at once.
         """
-        self._emptied = asyncio.Event()
-        for connection in list(self._connections.values()):
-            self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
+        self._emptied = self._emptied or asyncio.Event()
+        leaving = [one for one in self._connections.values() if one.end_reason is None]
+        self._random.shuffle(leaving)  # who came together shall not come back together
+        for place, connection in enumerate(leaving if spread_s else ()):
+            after_ms = round(1000 * spread_s * place / len(leaving))
+            self._reply(connection, protocol.encode_reconnect(after_ms))
+        await self._close_evenly(leaving, spread_s)
         if self._connections:
             try:
                 async with asyncio.timeout(self._limits.shutdown_timeout_s):
@@ -399,6 +413,21 @@ class Hub(Intake):
                 for connection in list(self._connections.values()):
                     connection.abort()
                 await self._emptied.wait()
+
+    async def _close_evenly(self, leaving: Sequence[Connection], spread_s: float) -> None:
+        began_s = self._loop.time()
+        closed = 0
+        while True:
+            elapsed_s = self._loop.time() - began_s
+            share = elapsed_s / spread_s if elapsed_s < spread_s else 1.0
+            due = int(share * len(leaving))
+            for connection in leaving[closed:due]:
+                if self.is_open(connection):
+                    self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
+            closed = due
+            if closed >= len(leaving) or not self._connections:
+                return
+            await asyncio.sleep(DRAIN_STEP_S)
 
     async def stop(self) -> None:
         """End the heartbeat, the flushes, and whatever waits."""

@@ -20,8 +20,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from wsgate.auth.limits import LEEWAY_MAX_S, SECRET_BYTES_MIN, TICKET_TTL_MAX_S
 from wsgate.auth.origins import is_url
+from wsgate.auth.permissions import EVERYTHING, NOTHING
+from wsgate.auth.verifier import TokenOptions
+from wsgate.blueprint import AuthBlueprint, Blueprint, NatsBlueprint, TlsFiles
 from wsgate.control import REVOKE_SUBJECT
 from wsgate.limits import EVENTS_BYTES_MIN, Limits
+from wsgate.log import LogFormat, LogLevel
 from wsgate.networks import TrustedNetworks
 from wsgate.origins import ALLOWED_TEXT as ORIGINS_ALLOWED
 from wsgate.origins import Origins
@@ -41,12 +45,12 @@ HANDSHAKES_MAX: Final = 1_000_000
 RATE_MAX: Final = 1_000_000
 MESSAGE_BYTES_MIN: Final = 1024
 FRAGMENTS_MAX: Final = 65_536
+WORKERS_MAX: Final = 256
+DRAIN_MAX_S: Final = 3600
 CHANNELS_MAX: Final = 10_000_000
 EVENTS_BYTES_MAX: Final = 64 * 1024 * 1024
 
 Auth = Literal["none", "jwt"]
-LogLevel = Literal["debug", "info", "warning", "error"]
-LogFormat = Literal["json", "text"]
 
 
 class Allowed(NamedTuple):
@@ -145,6 +149,10 @@ _BYTES: Final = " of bytes"
 _PORT: Final = Allowed("a port, 0 to 65535 (0 takes any free one)")
 
 
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
 class Settings(BaseSettings):
     """Keyword arguments go before environment variables, those before the defaults."""
 
@@ -180,6 +188,14 @@ class Settings(BaseSettings):
         Field(ge=0, le=65535),
         Allowed(f"{_PORT.text}, not WS_PORT's"),
     ] = Field(default=3003, description="Port for health and metrics; not for the public")
+    ws_workers: Annotated[
+        int | Literal["auto"],
+        BeforeValidator(_lower),
+        Allowed(f"auto, or a whole number, 1 to {WORKERS_MAX}"),
+    ] = Field(
+        default="auto",
+        description="Processes that serve clients; auto: one for each core",
+    )
     ws_max_connections: Annotated[
         int,
         Field(ge=1, le=CONNECTIONS_MAX),
@@ -327,6 +343,24 @@ class Settings(BaseSettings):
         default=True,
         description="Whether publications are compressed, once, for clients that can inflate them",
     )
+    ws_drain_delay_s: Annotated[
+        float, Field(ge=0, le=DRAIN_MAX_S), Allowed(f"seconds, 0 to {DRAIN_MAX_S}")
+    ] = Field(
+        default=10.0,
+        description="After SIGTERM: how long to be unready, and to accept all the same, until the"
+        " load balancer has noticed",
+    )
+    ws_drain_timeout_s: Annotated[
+        float,
+        Field(gt=0, le=DRAIN_MAX_S),
+        Allowed(f"seconds, above WS_DRAIN_DELAY_S to {DRAIN_MAX_S}"),
+    ] = Field(default=60.0, description="How long after SIGTERM everything has to be over")
+    ws_drain_reconnects_per_s: Annotated[
+        float, Field(gt=0, le=RATE_MAX), Allowed(f"a number, above 0 to {RATE_MAX}")
+    ] = Field(
+        default=1000.0,
+        description="How many clients a second the other gateways can accept of those sent away",
+    )
     ws_rules: Annotated[
         Rules,
         NoDecode,
@@ -384,6 +418,21 @@ class Settings(BaseSettings):
         if port and port == info.data.get("ws_port"):
             raise ValueError("it is WS_PORT's")
         return port
+
+    @field_validator("ws_workers")
+    @classmethod
+    def _some_workers(cls, workers: int | Literal["auto"]) -> int | Literal["auto"]:
+        if workers != "auto" and not 1 <= workers <= WORKERS_MAX:
+            raise ValueError("it is out of range")
+        return workers
+
+    @field_validator("ws_drain_timeout_s")
+    @classmethod
+    def _time_to_drain(cls, timeout_s: float, info: ValidationInfo) -> float:
+        delay_s = info.data.get("ws_drain_delay_s")
+        if delay_s is not None and timeout_s <= delay_s:
+            raise ValueError(f"WS_DRAIN_DELAY_S is {delay_s:g}")
+        return timeout_s
 
     @field_validator("ws_proxy_protocol")
     @classmethod
@@ -466,6 +515,57 @@ class Settings(BaseSettings):
             channels_max=self.ws_max_channels,
             events_bytes_max=self.ws_max_backlog_bytes,
             auth_timeout_s=self.ws_auth_timeout_s,
+        )
+
+    def worker_count(self) -> int:
+        if self.ws_workers == "auto":
+            return min(WORKERS_MAX, len(os.sched_getaffinity(0)))
+        return self.ws_workers
+
+    def blueprint(self) -> Blueprint:
+        """What workers are told."""
+        return Blueprint(
+            limits=self.limits(),
+            rules=self.ws_rules,
+            flush_window_s=self.ws_flush_window_ms / 1000,
+            deflate=self.ws_deflate,
+            allowed_origins=self.ws_allowed_origins,
+            trusted_proxies=self.ws_trusted_proxies,
+            proxy_protocol=self.ws_proxy_protocol == "on",
+            tls=self._tls(),
+            auth=self._auth(),
+            nats=NatsBlueprint(
+                servers=self.nats_url,
+                subjects=self.nats_subjects,
+                creds_file=self.nats_creds,
+                user=self.nats_user,
+                password=_revealed(self.nats_password),
+                token=_revealed(self.nats_token),
+            ),
+            log_level=self.log_level,
+            log_format=self.log_format,
+        )
+
+    def _tls(self) -> TlsFiles | None:
+        if self.ws_tls_cert is None or self.ws_tls_key is None:
+            return None
+        return TlsFiles(certificate=self.ws_tls_cert, key=self.ws_tls_key)
+
+    def _auth(self) -> AuthBlueprint | None:
+        if self.ws_auth == "none":
+            return None
+        return AuthBlueprint(
+            secret=_revealed(self.ws_jwt_secret),
+            keys=self.ws_jwt_keys,
+            options=TokenOptions(
+                permissions_default=(
+                    EVERYTHING if self.ws_jwt_channels_default == "all" else NOTHING
+                ),
+                audience=self.ws_jwt_audience,
+                issuer=self.ws_jwt_issuer,
+                leeway_s=self.ws_jwt_leeway_s,
+                channels_claim=self.ws_jwt_channels_claim,
+            ),
         )
 
     def subjects_without_rule(self) -> list[str]:

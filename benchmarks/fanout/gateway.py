@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,11 @@ class Gateway:
         with urllib.request.urlopen(url, timeout=10) as answer:
             lines = answer.read().decode().splitlines()
         samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-        return {name: float(value) for name, value in samples}
+        found: dict[str, float] = {}  # of several workers the sum
+        for name, value in samples:
+            plain = re.sub(r',?worker="\w+"', "", name).replace("{}", "").replace("{,", "{")
+            found[plain] = found.get(plain, 0.0) + float(value)
+        return found
 
 
 @contextmanager

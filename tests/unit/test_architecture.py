@@ -31,9 +31,10 @@ ALLOWED = {
     "rates": set(),
     "origins": set(),
     "control": {"auth"},
-    "settings": COMMON | {"auth", "control", "networks", "origins"},
+    "log": set(),
+    "blueprint": COMMON | {"auth", "log"},
+    "settings": COMMON | {"auth", "blueprint", "control", "log", "networks", "origins"},
     "config": {"settings"},
-    "log": {"settings"},
     "core": set(),
     "edge": {"core", "throttle", "networks", "proxy_protocol", "rates"},
     "deflate": set(),
@@ -43,18 +44,27 @@ ALLOWED = {
     "flush": {"core"},
     "turns": set(),
     "intake": COMMON | {"control", "core", "deflate", "flush"},
+    "board": set(),
+    "capacity": {"board"},
     "hub": COMMON
-    | {"auth", "intake", "login", "session", "subscribing", "core", "flush", "rates", "turns"},
+    | {"auth", "capacity", "intake", "login", "session", "subscribing"}
+    | {"core", "flush", "rates", "turns"},
     "auth": COMMON,
     "sources": COMMON,
     "upgrade": COMMON | {"auth", "deflate", "hub", "edge", "networks", "origins"},
-    "admin": {"auth"},
     "metrics": {"auth", "hub", "sources"},
     "app": COMMON
-    | {"auth", "control", "networks", "origins", "settings", "edge", "hub", "sources", "upgrade"}
-    | {"admin", "metrics"},
-    "tools": {"app", "config", "settings", "log", "protocol", "rules", "sources"},
-    "cli": {"app", "config", "descriptors", "log", "tools"},
+    | {"auth", "blueprint", "capacity", "control", "networks", "origins", "edge", "hub", "sources"}
+    | {"upgrade"},
+    "channel": set(),
+    "orders": {"blueprint"},
+    "desk": {"app", "auth", "channel", "metrics"},
+    "worker": {"app", "auth", "board", "capacity", "channel", "desk", "log", "orders"},
+    "admin": set(),
+    "supervisor": {"admin", "auth", "blueprint", "board", "channel", "config", "edge", "metrics"}
+    | {"orders", "settings"},
+    "tools": {"supervisor", "config", "settings", "log", "protocol", "rules", "sources"},
+    "cli": {"config", "descriptors", "log", "supervisor", "tools"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -151,21 +161,28 @@ def modules_loaded_by(code: str) -> set[str]:
 
 def test_serve_never_loads_the_tools() -> None:
     code = """
-import uvloop
-import wsgate.app, wsgate.cli
+import wsgate.supervisor.run, wsgate.cli
 
 async def nothing(settings):
     return 0
 
-wsgate.app.run = nothing
+wsgate.supervisor.run.run = nothing
 try:
     wsgate.cli.app(["serve"])
 except SystemExit as end:
     assert end.code == 0
 """
     loaded = modules_loaded_by(code)
-    assert {"wsgate.hub", "wsgate.config", "wsgate.log"} <= loaded
+    assert {"wsgate.supervisor.fleet", "wsgate.config", "wsgate.log"} <= loaded
     assert not [name for name in loaded if name.startswith("wsgate.tools")]
+    assert not loaded & {"wsgate.hub", "picows", "nats", "uvloop"}, "what only workers need"
+
+
+def test_a_worker_never_loads_what_only_the_supervisor_needs() -> None:
+    loaded = modules_loaded_by("import wsgate.worker")
+    assert {"wsgate.hub", "wsgate.desk"} <= loaded
+    assert not loaded & {"pydantic", "pydantic_settings", "typer", "wsgate.settings"}
+    assert not [name for name in loaded if name.startswith(("wsgate.tools", "wsgate.supervisor"))]
 
 
 def test_the_command_line_alone_loads_little() -> None:

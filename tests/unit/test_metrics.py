@@ -12,7 +12,6 @@ import uvloop
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from wsgate import metrics
 from wsgate.auth import authenticator as auth
 from wsgate.auth.keys import KeySource
 from wsgate.auth.keyset import from_secret
@@ -22,7 +21,8 @@ from wsgate.auth.verifier import TokenOptions
 from wsgate.core.sink import PythonSink
 from wsgate.hub import Hub
 from wsgate.limits import Limits
-from wsgate.metrics import GatewayCollector, registry
+from wsgate.metrics import collector as metrics
+from wsgate.metrics.collector import GatewayCollector, registry
 from wsgate.protocol import CloseCode
 from wsgate.rules import DEFAULT_RULES
 from wsgate.sources import Source

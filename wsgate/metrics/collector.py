@@ -8,9 +8,9 @@ complete.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 
 from wsgate.auth.identity import Refusal
 from wsgate.hub import Hub
+from wsgate.metrics.families import Named, by_reason, counter, filled, gauge
 from wsgate.sources import Source
 
 
@@ -92,11 +93,6 @@ class Observed(Protocol):
     def sources(self) -> Sequence[Source]: ...
 
 
-class Named(NamedTuple):
-    name: str
-    help: str
-
-
 TOTALS: Final = {
     "publications": Named(
         "ws_publications", "Publications that sources delivered and the hub accepted."
@@ -155,15 +151,6 @@ AUTH_TOTALS: Final = {
         "ws_auth_revocations_pushed_out",
         "Revocations forgotten before their time, to make room for newer ones.",
     ),
-    "tickets_issued": Named("ws_auth_tickets_issued", "Tickets given for a token."),
-    "tickets_redeemed": Named("ws_auth_tickets_redeemed", "Tickets used in time."),
-    "tickets_expired": Named("ws_auth_tickets_expired", "Tickets that nobody used in time."),
-    "tickets_pushed_out": Named(
-        "ws_auth_tickets_pushed_out", "Tickets forgotten before their time, to make room."
-    ),
-    "tickets_unknown": Named(
-        "ws_auth_tickets_unknown", "Tickets shown that were made up, used, or forgotten."
-    ),
     "keys_loads": Named("ws_auth_keys_loads", "Times the keys were looked up without a failure."),
     "keys_failures": Named(
         "ws_auth_keys_failures", "Times the keys could not be had; those in use stay in use."
@@ -175,7 +162,6 @@ AUTH_TOTALS: Final = {
 }
 AUTH_LEVELS: Final = {
     "revocations_held": Named("ws_auth_revocations_current", "Subjects remembered as cut off."),
-    "tickets_held": Named("ws_auth_tickets_current", "Tickets that may still be used."),
     "keys_keys": Named("ws_auth_keys_current", "Keys that tokens are checked with."),
     "keys_skipped": Named(
         "ws_auth_keys_skipped", "Keys in the document in use that are of no use here."
@@ -222,7 +208,7 @@ PUBLICATION_REFUSALS: Final = (
     "too_many_channels",
 )
 HANDSHAKE_REFUSALS: Final = (
-    *("capacity", "address", "not_a_websocket", "origin", "credentials"),
+    *("capacity", "overload", "address", "not_a_websocket", "origin", "credentials"),
     *("handshakes", "handshake_rate", "header_too_large", "proxy_header"),
 )
 
@@ -371,32 +357,3 @@ class GatewayCollector(Collector):
         for key, named in SOURCE_LEVELS.items():
             level = GaugeMetricFamily(*named, labels=["source"])
             yield filled(level, key, snapshots)
-
-
-def gauge(name: str, help: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, help, value=value)
-
-
-def counter(name: str, help: str, value: float) -> Metric:
-    return CounterMetricFamily(name, help, value=value)
-
-
-def by_reason(
-    name: str, help: str, totals: Mapping[str, int], known: Iterable[str] = ()
-) -> CounterMetricFamily:
-    family = CounterMetricFamily(name, help, labels=["reason"])
-    for reason, total in {**dict.fromkeys(known, 0), **totals}.items():
-        family.add_metric([reason], total)
-    return family
-
-
-def filled(
-    family: CounterMetricFamily | GaugeMetricFamily,
-    key: str,
-    snapshots: Iterable[tuple[str, Mapping[str, int | float | str]]],
-) -> Metric:
-    """The family with a sample from every source that reports this key."""
-    for name, snapshot in snapshots:
-        if key in snapshot:
-            family.add_metric([name], float(snapshot[key]))
-    return family
