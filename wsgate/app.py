@@ -71,6 +71,15 @@ class Gateway:
         Raises OSError, naming the setting, if the certificate or its key, or a key to check tokens
         with, cannot be used.
         """
+        try:
+            await self._start()
+        except BaseException:
+            self._listening.close()
+            if self.keys is not None:
+                await self.keys.stop()
+            raise
+
+    async def _start(self) -> None:
         blueprint = self._blueprint
         if blueprint.tls is not None:
             self.tls = TlsContext(blueprint.tls.certificate, blueprint.tls.key)
@@ -187,7 +196,6 @@ class Gateway:
         try:
             await self.keys.start()
         except KeysUnusable as error:
-            await self.keys.stop()
             assert self._blueprint.auth is not None
             setting = self._blueprint.auth.setting
             raise OSError(errno.EINVAL, f"{setting} cannot be used: {error}") from error
