@@ -21,8 +21,8 @@ from wsgate.auth.verifier import TokenOptions
 from wsgate.core.sink import PythonSink
 from wsgate.hub import Hub
 from wsgate.limits import Limits
-from wsgate.metrics import collector as metrics
 from wsgate.metrics.collector import GatewayCollector, registry
+from wsgate.metrics.collector import collector as metrics
 from wsgate.protocol import CloseCode
 from wsgate.rules import DEFAULT_RULES
 from wsgate.sources import Source

@@ -112,6 +112,7 @@ class Supervisor:
         log.info("stopping", connections=self._connections, delay_s=delay_s)
         await asyncio.sleep(delay_s)
         spread_s = self._drain.spread_s(self._connections, delay_s=delay_s)
+        self._close_listening()  # else who comes now would wait in the kernel for nobody
         await self._fleet.drain(spread_s, self._drain.deadline_s - delay_s)
         await self._close()
         log.info("stopped")
@@ -125,6 +126,9 @@ class Supervisor:
 
     async def _close(self) -> None:
         await self._admin.stop()
+        self._close_listening()
+
+    def _close_listening(self) -> None:
         for one in self._listening:
             one.close()
 
