@@ -17,7 +17,6 @@ NUMBER_BYTES: Final = 8
 
 class Column(IntEnum):
     CONNECTIONS = 0
-    HANDSHAKES = 1
 
 
 class Board:

@@ -29,7 +29,7 @@ from wsgate.core.roster import ALIVE_TIMER, CLOSE_TIMER, LOGIN_TIMER
 from wsgate.core.sink import Sink
 from wsgate.flush import now_ms
 from wsgate.intake import Intake
-from wsgate.limits import Limits
+from wsgate.limits import AGE_JITTER, Limits
 from wsgate.login import Login
 from wsgate.protocol import (
     Auth,
@@ -130,6 +130,8 @@ class Hub(Intake):
         spread_ms = (connection.handle & 0xFFFFFFFF) * 7919 % self._ping_interval_ms
         first_ms = now_ms() + self._ping_interval_ms + spread_ms
         self.core.schedule(connection.handle, ALIVE_TIMER, first_ms)
+        if self._limits.connection_age_max_s is not None:
+            self._limit_age(connection, self._limits.connection_age_max_s)
         if self._emptied is not None:  # its handshake was under way when the gateway began to stop
             self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
             return
@@ -139,6 +141,11 @@ class Hub(Intake):
             self.turns.enter(connection)
         if self._verbose:
             log.debug("connected", connection=connection.handle, peer=connection.peer)
+
+    def _limit_age(self, connection: Connection, age_max_s: float) -> None:
+        age_s = age_max_s * self._random.uniform(1 - AGE_JITTER, 1 + AGE_JITTER)
+        # The close's own timer: that close is what it is for.
+        self.core.schedule(connection.handle, CLOSE_TIMER, now_ms() + int(age_s * 1000))
 
     def received(self, connection: Connection, message: bytes) -> None:
         self.turns.take(connection, message)
@@ -363,7 +370,11 @@ class Hub(Intake):
         self._heart = self._loop.call_later(HEARTBEAT_S, self._beat)
         for handle, timer in self.core.tick(now_ms()):
             connection = self._connections[handle]
-            if timer == CLOSE_TIMER:
+            if timer == CLOSE_TIMER and connection.end_reason is None:
+                self._note_end(connection, "aged")
+                self._reply(connection, protocol.encode_reconnect(0))
+                self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
+            elif timer == CLOSE_TIMER:
                 connection.abort()
             elif timer == LOGIN_TIMER:
                 if self.login is not None and connection.end_reason is None:

@@ -194,7 +194,7 @@ SOURCE_LEVELS: Final = {
 
 # So that a rate is known from the first scrape on, and not only from the first occurrence.
 CLOSE_REASONS: Final = (
-    *("client", "lost", "ping_timeout", "broken"),
+    *("client", "lost", "ping_timeout", "broken", "aged"),
     *("failed_1002", "failed_1003", "failed_1007", "failed_1009", "failed_1011"),
     *("service_restart", "slow_consumer", "too_many_bad_commands", "internal_error"),
     *("bad_token", "token_expired", "token_revoked", "auth_timeout"),

@@ -17,6 +17,7 @@ import structlog
 from wsgate.blueprint import Blueprint
 from wsgate.board import Board
 from wsgate.channel import ChannelClosed, Handle, Refused
+from wsgate.supervisor.load import Load, LoadLimits
 from wsgate.supervisor.process import WorkerProcess
 
 log = structlog.get_logger("wsgate.supervisor")
@@ -45,7 +46,11 @@ class Fleet:
     """
 
     def __init__(
-        self, blueprint: Blueprint, listening: Sequence[socket.socket], handle: Handle
+        self,
+        blueprint: Blueprint,
+        listening: Sequence[socket.socket],
+        load_limits: LoadLimits,
+        handle: Handle,
     ) -> None:
         self.blueprint = blueprint
         self._handle = handle
@@ -53,6 +58,8 @@ class Fleet:
         # For each slot one more: of who leaves it while his successor is there.
         self.board = Board.make(2 * len(self._slots))
         self._free_lines = list(range(self.board.lines))
+        self.load = Load(self.board, load_limits)
+        self._held: set[WorkerProcess] = set()  # those that leave included
         self._tasks: set[asyncio.Task[None]] = set()
         self._restarting = asyncio.Lock()
         self._stopping = False
@@ -158,6 +165,7 @@ class Fleet:
         worker = WorkerProcess(slot.number, self._free_lines.pop(0), self._handle)
         try:
             await worker.start(self.blueprint, slot.listening, self.board)
+            self._held.add(worker)
         except BaseException:
             self._return_line(worker)
             raise
@@ -195,9 +203,10 @@ class Fleet:
                 log.error("a worker could not start", worker=slot.number, error=str(error))
 
     async def _take_pulse(self) -> None:
-        """Kill who does not answer: a loop that stands still helps nobody."""
+        """Kill who does not answer: a loop that stands still helps nobody. And see what all use."""
         while True:
             await asyncio.sleep(PULSE_INTERVAL_S)
+            self.load.measure([worker.pid for worker in self._held])
             await asyncio.gather(*(self._feel(worker) for worker in self.workers))
 
     async def _feel(self, worker: WorkerProcess) -> None:
@@ -211,6 +220,7 @@ class Fleet:
             pass  # it is gone, which _watch sees
 
     def _return_line(self, worker: WorkerProcess) -> None:
+        self._held.discard(worker)
         self.board.wipe(worker.line)
         self._free_lines.append(worker.line)
 

@@ -38,6 +38,18 @@ def fleet_metrics(fleet: Fleet, tickets: Tickets | None) -> Iterator[Metric]:
         "Questions, such as for metrics, that a worker did not answer in time.",
         fleet.silent,
     )
+    yield gauge("ws_cores_in_use", "CPU of all workers over the last second.", fleet.load.cores)
+    yield gauge(
+        "ws_memory_in_use_bytes",
+        "Memory of all workers, without what they share with files.",
+        fleet.load.memory_bytes,
+    )
+    yield gauge(
+        "ws_overloaded", "1 while new clients are refused for that.", fleet.board.overloaded
+    )
+    yield counter(
+        "ws_overloads", "Times WS_CPU_LIMIT or WS_MEMORY_LIMIT were passed.", fleet.load.overloads
+    )
     if tickets is None:
         return
     found = tickets.snapshot()

@@ -16,6 +16,7 @@ from wsgate.board import Column
 from wsgate.channel import Refused
 from wsgate.metrics.families import plain
 from wsgate.supervisor.fleet import Fleet
+from wsgate.supervisor.load import NO_LIMITS, LoadLimits
 from wsgate.supervisor.measures import fleet_metrics
 from wsgate.supervisor.merged import Merged
 from wsgate.supervisor.tickets import TicketOffice
@@ -54,11 +55,12 @@ class Supervisor:
         admin_port: int,
         drain: Drain,
         *,
+        load_limits: LoadLimits = NO_LIMITS,
         ticket_ttl_s: float | None = None,
     ) -> None:
         self._listening = listening
         self._drain = drain
-        self._fleet = Fleet(blueprint, listening, self._answer)
+        self._fleet = Fleet(blueprint, listening, load_limits, self._answer)
         self._tickets = None if ticket_ttl_s is None else TicketOffice(self._fleet, ticket_ttl_s)
         self._admin = Admin(admin_host, admin_port, self, self._tickets)
         self._registry = CollectorRegistry()
