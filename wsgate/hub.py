@@ -13,6 +13,7 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Collection, Generator, Sequence
+from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import Protocol
@@ -48,6 +49,7 @@ from wsgate.turns import Rest, Turns, finish
 log = structlog.get_logger("wsgate.hub")
 
 DRAIN_STEP_S = 0.02  # how finely the closes of a drain are spread
+LEAVE_S = 2.0  # for who connects elsewhere, before he is closed here
 HEARTBEAT_S = 0.02
 NO_STATUS = 1005  # what the edge reports for a CLOSE without a code; never sent (RFC 6455 7.4.1)
 PING = Frame.ping()
@@ -65,6 +67,7 @@ class Connection(Protocol):
     heard: bool
     pinged: bool
     close_sent: bool
+    sent_away: bool
 
     @property
     def ended(self) -> bool: ...
@@ -146,6 +149,19 @@ class Hub(Intake):
         age_s = age_max_s * self._random.uniform(1 - AGE_JITTER, 1 + AGE_JITTER)
         # The close's own timer: that close is what it is for.
         self.core.schedule(connection.handle, CLOSE_TIMER, now_ms() + int(age_s * 1000))
+
+    def _retire(self, connection: Connection) -> None:
+        """It is as old as it may be: first it is told, and then closed if it is still there."""
+        if not connection.sent_away:
+            self._send_away(connection, 0)
+            self.core.schedule(connection.handle, CLOSE_TIMER, now_ms() + int(1000 * LEAVE_S))
+            return
+        self._note_end(connection, "aged")
+        self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
+
+    def _send_away(self, connection: Connection, after_ms: int) -> None:
+        connection.sent_away = True
+        self._reply(connection, protocol.encode_reconnect(after_ms))
 
     def received(self, connection: Connection, message: bytes) -> None:
         self.turns.take(connection, message)
@@ -371,9 +387,7 @@ class Hub(Intake):
         for handle, timer in self.core.tick(now_ms()):
             connection = self._connections[handle]
             if timer == CLOSE_TIMER and connection.end_reason is None:
-                self._note_end(connection, "aged")
-                self._reply(connection, protocol.encode_reconnect(0))
-                self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
+                self._retire(connection)
             elif timer == CLOSE_TIMER:
                 connection.abort()
             elif timer == LOGIN_TIMER:
@@ -405,25 +419,33 @@ class Hub(Intake):
     async def drain(self, spread_s: float) -> None:
         """Send every client elsewhere, and return when all are gone.
 
-        Each is told at once when to come back, and is closed with 1012 at that moment, what it is
-        owed first: evenly over ``spread_s``, so that the other gateways are not overrun. Who does
-        not answer the close is cut off; who connects from now on is closed at once.
+        Each is told at once when to come back, evenly over ``spread_s``, so that the other gateways
+        are not overrun; and is closed with 1012 a moment after that, what it is owed first, if it
+        is still there. Who does not answer the close is cut off; who connects from now on is closed
+        at once. With a ``spread_s`` of 0 nobody is told, and all are closed at once.
         """
         self._emptied = self._emptied or asyncio.Event()
         leaving = [one for one in self._connections.values() if one.end_reason is None]
         self._random.shuffle(leaving)  # who came together shall not come back together
         for place, connection in enumerate(leaving if spread_s else ()):
             after_ms = round(1000 * spread_s * place / len(leaving))
-            self._reply(connection, protocol.encode_reconnect(after_ms))
+            self._send_away(connection, after_ms)
+        if leaving and spread_s:
+            await self._empty_within(LEAVE_S)
         await self._close_evenly(leaving, spread_s)
+        if not await self._empty_within(self._limits.shutdown_timeout_s):
+            for connection in list(self._connections.values()):
+                connection.abort()
+            await self._emptied.wait()
+
+    async def _empty_within(self, timeout_s: float) -> bool:
+        """Wait for all connections to be gone; whether they are."""
         if self._connections:
-            try:
-                async with asyncio.timeout(self._limits.shutdown_timeout_s):
+            assert self._emptied is not None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
                     await self._emptied.wait()
-            except TimeoutError:
-                for connection in list(self._connections.values()):
-                    connection.abort()
-                await self._emptied.wait()
+        return not self._connections
 
     async def _close_evenly(self, leaving: Sequence[Connection], spread_s: float) -> None:
         began_s = self._loop.time()

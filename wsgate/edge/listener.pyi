@@ -30,6 +30,7 @@ class Connection(WSListener):
     heard: bool
     pinged: bool
     close_sent: bool
+    sent_away: bool
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ from wsgate.supervisor.tickets import TicketOffice
 log = structlog.get_logger("wsgate.supervisor")
 
 # Of the time that a drain may take, for closes that are not answered and what comes after.
-CLOSING_S: Final = 7.0
+CLOSING_S: Final = 9.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

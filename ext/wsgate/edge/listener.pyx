@@ -95,6 +95,7 @@ cdef class Connection(WSListener):
         public bint heard           # anything arrived since the handler last cleared it
         public bint pinged          # ... and it was asked to answer
         public bint close_sent      # our CLOSE is out
+        public bint sent_away       # told to come back elsewhere
 
     def __cinit__(self, handler, SocketSink sink, *, message_bytes_max: int, fragments_max: int,
                   Allowance allowance not None, inflates: bool = False, takes_binary: bool = False):
