@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wsgate.settings.model import Settings
-from wsgate.settings.names import FILE_VARIABLE, hint
+from wsgate.settings.names import FILE_VARIABLE, GO_ONLY, hint
 from wsgate.settings.parsers import readable
 
 _PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
@@ -56,6 +56,8 @@ def unknown_keys(path: Path, content: dict[str, Any]) -> Iterator[str]:
             continue
         if isinstance(value, dict):
             more = ": a file of settings has no sections but [[ws_rules]]"
+        elif key.upper() in GO_ONLY:
+            more = ": only the gateway in Go had it"
         elif key.lower() in Settings.model_fields:
             more = f": in a file it is {key.lower()}"
         else:

@@ -30,4 +30,6 @@ def _problem(name: str, detail: Mapping[str, Any], provenance: Provenance | None
     value = got(name, detail["input"])
     where = f" {provenance.in_words(name)}" if provenance else ""
     reason = f", but {detail['ctx']['error']}" if detail["type"] == "value_error" else ""
-    return f"{name.upper()}: got {value}{where}{reason}; allowed: {allowed(field)}"
+    # Some reasons say already what is allowed in the place that they are about.
+    rest = "" if "; allowed " in reason else f"; allowed: {allowed(field)}"
+    return f"{name.upper()}: got {value}{where}{reason}{rest}"

@@ -74,6 +74,8 @@ def _without_query(key: str) -> str:
 
 def _servers_or_so(value: object) -> str:
     text = _joined(value)
+    if not text:
+        return "nothing"
     if "@" in text:
         return MASK
     # "nats://user:secret" with the host forgotten: what should be a port is none.
