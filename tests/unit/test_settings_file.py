@@ -101,6 +101,7 @@ def test_it_is_read_again(write: Write) -> None:
     [
         ("ws_port = \n", "1:11", "Invalid value"),
         ('ws_port = 1\nws_host = "\n', "2:12", "Illegal character"),
+        ("ws_port = 1\nnats_url = [", "2:13", "Invalid value"),
         ("\nws_port 1", "2:9", "Expected '='"),
         ("ws_port = 1\nws_port = 2\n", "2:12", "Cannot overwrite a value"),
     ],
@@ -112,9 +113,11 @@ def test_what_is_no_toml(write: Write, text: str, place: str, reason: str) -> No
     assert "(at" not in line
 
 
-def test_a_file_that_ends_too_early(write: Write) -> None:
-    path = write("nats_url = [")
-    assert problems(path) == [f"{path}, at its end: it is not TOML: Invalid value"]
+@pytest.mark.parametrize("text", ["ws_port = " + "1" * 5000, "ws_rules = " + "[" * 5000])
+def test_what_is_too_much_for_the_parser(write: Write, text: str) -> None:
+    path = write(text)
+    (line,) = problems(path)
+    assert line.startswith(f"{path}: it is not TOML: ")
 
 
 def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:

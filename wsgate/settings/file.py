@@ -12,7 +12,8 @@ from wsgate.settings.model import Settings
 from wsgate.settings.names import FILE_VARIABLE, GO_ONLY, hint
 from wsgate.settings.parsers import readable
 
-_PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
+# What tomllib says, but for what it leaves to Python.
+_MESSAGE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
 
 class FileUnusable(Exception):
@@ -30,23 +31,27 @@ def read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(content.decode())
     except UnicodeDecodeError as error:
-        before = content[: error.start]
-        column = len(before) - before.rfind(b"\n")
-        line = before.count(b"\n") + 1
-        raise FileUnusable(f"{path}:{line}:{column}: it is not UTF-8, which TOML is") from None
-    except tomllib.TOMLDecodeError as error:
-        raise FileUnusable(_not_toml(path, str(error))) from None
+        place = _place_after(content[: error.start])
+        raise FileUnusable(f"{path}:{place}: it is not UTF-8, which TOML is") from None
+    except (ValueError, RecursionError) as error:  # not all that it raises is a TOMLDecodeError
+        raise FileUnusable(_not_toml(path, str(error), content)) from None
 
 
 def _not_there(path: Path, reason: str) -> str:
     return f"{FILE_VARIABLE} or --config: got {str(path)!r}, but {reason}; allowed: a TOML file"
 
 
-def _not_toml(path: Path, text: str) -> str:
-    found = _PLACE.fullmatch(text)
-    reason = found[1] if found else text
-    place = f":{found[2]}:{found[3]}" if found and found[2] else ", at its end"
-    return f"{path}{place}: it is not TOML: {reason}"
+def _not_toml(path: Path, text: str, content: bytes) -> str:
+    found = _MESSAGE.fullmatch(text)
+    if found is None:
+        return f"{path}: it is not TOML: {text}"
+    place = f"{found[2]}:{found[3]}" if found[2] else _place_after(content)
+    return f"{path}:{place}: it is not TOML: {found[1]}"
+
+
+def _place_after(content: bytes) -> str:
+    lines = content.split(b"\n")
+    return f"{len(lines)}:{len(lines[-1]) + 1}"
 
 
 def unknown_keys(path: Path, content: dict[str, Any]) -> Iterator[str]:
