@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.settings import only_environment
 from wsgate.rules import DEFAULT_RULES, Rules
-from wsgate.settings import Settings
+from wsgate.settings import Settings, report
 from wsgate.settings.names import FILE_VARIABLE, GO_ONLY
 from wsgate.settings.pages import example, table
 from wsgate.settings.reading import ConfigError, load
@@ -18,8 +18,8 @@ from wsgate.settings.reading import ConfigError, load
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "configuration.md").read_text()
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-# The manual has examples of what is none: a mistake, and what platforms set.
-NO_SETTINGS = {"NATS_PORT", "WS_PROT", "NATS_PORT_4222_TCP"}
+# Examples of what is none: what platforms set, and a mistake.
+NO_SETTINGS = {"NATS_PORT_4222_TCP", "WS_JWT_SECRE"}
 
 
 @pytest.fixture(autouse=True)
@@ -37,16 +37,11 @@ def test_the_manual_has_the_table() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_documents_name_only_settings_that_there_are(document: Path) -> None:
-    named = set(re.findall(r"\b(?:WS|NATS|LOG)_[A-Z0-9_]*[A-Z0-9]\b", document.read_text()))
     there = {name.upper() for name in Settings.model_fields} | {FILE_VARIABLE} | GO_ONLY
-    # "WS_MAX_..." and the like stand for those that begin so.
-    assert not {
-        name
-        for name in named - there - NO_SETTINGS
-        if not (
-            f"{name}_..." in document.read_text() and any(one.startswith(name) for one in there)
-        )
-    }
+    named = set(re.findall(r"\b(?:WS|NATS|LOG)_[A-Z0-9_]+(?:\.\.\.)?", document.read_text()))
+    for name in named - there - NO_SETTINGS:
+        beginning = name.removesuffix("...")
+        assert name != beginning and any(one.startswith(beginning) for one in there), name
 
 
 def test_the_manual_shows_the_default_rules() -> None:
@@ -71,6 +66,18 @@ def test_the_manual_shows_what_a_mistake_looks_like(monkeypatch: pytest.MonkeyPa
         load()
     for line in caught.value.problems:
         assert f"\n  {line}\n" in PAGE
+
+
+def test_the_manual_shows_what_check_config_prints(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "wsgate.toml"
+    path.write_text("nats_user = 'u'\nnats_password = 'p'")
+    only_environment(monkeypatch, WS_PORT="4002")
+    shown = PAGE[PAGE.index("wsgate check-config --config") :].partition("```")[0].splitlines()[1:]
+    expected = [line for line in shown if line != "..."]
+    assert len(expected) == 3
+    assert not set(expected) - set(report.lines(load(path)))
 
 
 def test_the_example_changes_nothing_and_has_everything(monkeypatch: pytest.MonkeyPatch) -> None:
