@@ -138,7 +138,7 @@ def check_config(
 
 
 def _check_for_machines(config: Path | None) -> int:
-    import orjson
+    from json import dumps  # unlike orjson, it can write what is no text
 
     from wsgate.settings import reading, report
 
@@ -147,7 +147,7 @@ def _check_for_machines(config: Path | None) -> int:
         outcome = reading.load(config)
     except reading.ConfigError as error:
         outcome = error
-    typer.echo(orjson.dumps(report.document(outcome), option=orjson.OPT_INDENT_2).decode())
+    typer.echo(dumps(report.document(outcome), indent=2))
     return EXIT_MISUSED if isinstance(outcome, reading.ConfigError) else 0
 
 

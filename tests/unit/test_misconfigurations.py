@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tomllib
 from pathlib import Path
@@ -95,6 +96,13 @@ def test_machines_are_told_as_well(tmp_path: Path) -> None:
     assert said["settings"] is None
     assert said["problems"] == [f"WS_PORT: got 'x' from the environment; allowed: {PORT}"]
     assert len(said["warnings"]) == 1
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_what_is_no_text_is_shown_too(options: list[str]) -> None:
+    done = wsgate("check-config", *options, NATS_USER=os.fsdecode(b"\xff"))
+    assert done.returncode == 0
+    assert "\\udcff" in done.stdout
 
 
 def test_what_is_right_is_shown_with_where_it_came_from(tmp_path: Path) -> None:

@@ -58,7 +58,9 @@ def written(name: str, value: Any) -> str:
         return orjson.dumps(found).decode()
     if isinstance(found, bool):
         return str(found).lower()
-    return ",".join(found) if isinstance(found, list) else str(found)
+    text = ",".join(found) if isinstance(found, list) else str(found)
+    # An environment may have bytes that are no text.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _without_login(url: str) -> str:
