@@ -28,6 +28,11 @@ def read(path: Path) -> dict[str, Any]:
         raise FileUnusable(_not_there(path, str(error))) from None
     except OSError as error:
         raise FileUnusable(_not_there(path, f"it cannot be read: {error.strerror}")) from None
+    return parse(path, content)
+
+
+def parse(path: Path, content: bytes) -> dict[str, Any]:
+    """The same of a file that was read already."""
     try:
         return tomllib.loads(content.decode())
     except UnicodeDecodeError as error:

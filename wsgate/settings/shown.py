@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
@@ -76,16 +75,18 @@ def _without_query(key: str) -> str:
 
 def _servers_or_so(value: object) -> str:
     text = _joined(value)
+    if text is None or "@" in text:
+        return MASK
     if not text:
         return "nothing"
-    if "@" in text:
-        return MASK
     # "nats://user:secret" with the host forgotten: what should be a port is none.
     return repr(re.sub(r":(?!//|\d+(?:[/,]|$))[^,]*", f":{MASK}", text))
 
 
 def _keys_or_so(value: object) -> str:
     text = _joined(value)
+    if text is None:
+        return MASK
     return repr(_without_query(text)) if text else "nothing"
 
 
@@ -98,7 +99,8 @@ def _rules_or_so(value: object) -> object:
     return value
 
 
-def _joined(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return ",".join(map(str, value)) if isinstance(value, Sequence) else str(value)
+def _joined(value: object) -> str | None:
+    """None if it is no text and no list of texts."""
+    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        return ",".join(value)
+    return value if isinstance(value, str) else None
