@@ -88,6 +88,13 @@ def test_rules_as_tables_or_as_json(write: Write, form: str) -> None:
     ]
 
 
+def test_an_empty_text_is_not_set(write: Write) -> None:
+    loaded = load(write("ws_tls_cert = ''\nnats_user = ''\nws_host = ''"))
+    assert loaded.settings.nats_user is None
+    assert loaded.settings.ws_host == "0.0.0.0"
+    assert loaded.provenance.of("nats_user") == "default"
+
+
 def test_it_is_read_again(write: Write) -> None:
     loaded = load(write("ws_max_channels = 5\nws_max_fragments = 6"))
     write("ws_max_channels = 7")

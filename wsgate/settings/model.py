@@ -43,7 +43,7 @@ class Settings(
 
     model_config = SettingsConfigDict(
         frozen=True,
-        # As compose files and unit files write it: WS_PORT= means "not set".
+        # As compose files and unit files write it: WS_PORT= means "not set", here and in a file.
         env_ignore_empty=True,
         hide_input_in_errors=True,
     )

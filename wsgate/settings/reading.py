@@ -52,7 +52,11 @@ def load(path: Path | None = None) -> Loaded:
     except file.FileUnusable as error:
         raise ConfigError([str(error)], of_names) from None
     strangers = [] if path is None else list(file.unknown_keys(path, content))
-    in_file = {name: content[name] for name in content if name in Settings.model_fields}
+    in_file = {
+        name: value
+        for name, value in content.items()
+        if name in Settings.model_fields and value != ""
+    }
     in_environment: dict[str, Any] = EnvSettingsSource(Settings)()
     provenance = Provenance(in_environment=in_environment.keys(), in_file=in_file.keys(), file=path)
     try:
