@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
-from typing import Annotated, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+
+if TYPE_CHECKING:
+    from wsgate.settings.reading import Loaded
 
 EXIT_FAILED: Final = 1
 EXIT_MISUSED: Final = 2
@@ -74,43 +78,97 @@ def _options(
     pass
 
 
-@app.command()
-def serve() -> None:
-    """Run the gateway until SIGTERM or Ctrl-C. Settings come from the environment.
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        envvar="WS_CONFIG",
+        metavar="FILE",
+        help="A TOML file with settings; those of the environment go before it.",
+        show_default=False,
+    ),
+]
 
-    They are listed, with their defaults, in docs/configuration.md.
+
+def _load(config: Path | None) -> Loaded:
+    from wsgate.settings.reading import ConfigError, load
+    from wsgate.settings.report import in_words
+
+    try:
+        return load(config)
+    except ConfigError as error:
+        text = f"cannot start with these settings:{in_words(error)}"
+        raise Trouble(text, EXIT_MISUSED) from None
+
+
+@app.command()
+def serve(config: ConfigFile = None) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C.
+
+    Settings come from the environment, and from a file if there is one. `wsgate check-config` shows
+    them all.
     """
     import asyncio
 
-    import structlog
+    from wsgate import log
 
-    from wsgate import config, descriptors, log
-
-    try:
-        settings = config.load()
-    except config.ConfigError as error:
-        lines = "".join(f"\n  {problem}" for problem in error.problems)
-        raise Trouble(f"cannot start with these settings:{lines}", EXIT_MISUSED) from None
-    log.configure(settings.log_level, settings.log_format)
-    events = structlog.get_logger("wsgate.cli")
-    for variable, meant in config.unknown():
-        hint = {"did_you_mean": meant} if meant else {}
-        events.warning("unknown setting ignored", setting=variable, **hint)
-    for subject in settings.subjects_without_rule():
-        events.warning("no rule in WS_RULES matches this subject", nats_subject=subject)
-    allowed = descriptors.allow(settings.ws_max_connections, settings.ws_max_handshakes)
-    if allowed is not None:
-        events.warning(
-            "the limit of open files (ulimit -n) is too low for WS_MAX_CONNECTIONS and"
-            " WS_MAX_HANDSHAKES together",
-            connections_allowed=allowed,
-            ws_max_connections=settings.ws_max_connections,
-            ws_max_handshakes=settings.ws_max_handshakes,
-        )
+    loaded = _load(config)
+    log.configure(loaded.settings.log_level, loaded.settings.log_format)
 
     from wsgate.supervisor.run import run
 
-    raise typer.Exit(asyncio.run(run(settings)))
+    raise typer.Exit(asyncio.run(run(loaded)))
+
+
+@app.command()
+def check_config(
+    config: ConfigFile = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say all that is wrong with the settings, or show them all, and start nothing.
+
+    Each is shown with where it comes from: default, environment or file. Secrets are masked.
+    """
+    from wsgate.settings import report
+
+    if json:
+        raise typer.Exit(_check_for_machines(config))
+    for line in report.lines(_load(config)):
+        typer.echo(line)
+
+
+def _check_for_machines(config: Path | None) -> int:
+    from json import dumps  # unlike orjson, it can write what is no text
+
+    from wsgate.settings import reading, report
+
+    outcome: reading.Loaded | reading.ConfigError
+    try:
+        outcome = reading.load(config)
+    except reading.ConfigError as error:
+        outcome = error
+    typer.echo(dumps(report.document(outcome), indent=2))
+    return EXIT_MISUSED if isinstance(outcome, reading.ConfigError) else 0
+
+
+config_app = typer.Typer(name="config", help="Print what there is to set.", no_args_is_help=True)
+app.add_typer(config_app)
+
+
+@config_app.command("docs")
+def config_docs() -> None:
+    """Print all settings as a table in Markdown."""
+    from wsgate.settings import pages
+
+    typer.echo("\n".join(pages.table()))
+
+
+@config_app.command("env")
+def config_env() -> None:
+    """Print a .env file to begin with: all settings, commented out, with their defaults."""
+    from wsgate.settings import pages
+
+    typer.echo("\n".join(pages.example()))
 
 
 @app.command()

@@ -34,7 +34,6 @@ ALLOWED = {
     "log": set(),
     "blueprint": COMMON | {"auth", "log"},
     "settings": COMMON | {"auth", "blueprint", "control", "log", "networks", "origins"},
-    "config": {"settings"},
     "core": set(),
     "edge": {"core", "throttle", "networks", "proxy_protocol", "rates"},
     "deflate": set(),
@@ -61,10 +60,10 @@ ALLOWED = {
     "desk": {"app", "auth", "channel", "metrics"},
     "worker": {"app", "auth", "board", "capacity", "channel", "desk", "log", "orders"},
     "admin": set(),
-    "supervisor": {"admin", "auth", "blueprint", "board", "channel", "config", "edge", "metrics"}
-    | {"orders", "settings"},
-    "tools": {"supervisor", "config", "settings", "log", "protocol", "rules", "sources"},
-    "cli": {"config", "descriptors", "log", "supervisor", "tools"},
+    "supervisor": {"admin", "auth", "blueprint", "board", "channel", "descriptors", "edge"}
+    | {"metrics", "orders", "settings"},
+    "tools": {"supervisor", "settings", "log", "protocol", "rules", "sources"},
+    "cli": {"log", "settings", "supervisor", "tools"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -163,7 +162,7 @@ def test_serve_never_loads_the_tools() -> None:
     code = """
 import wsgate.supervisor.run, wsgate.cli
 
-async def nothing(settings):
+async def nothing(loaded):
     return 0
 
 wsgate.supervisor.run.run = nothing
@@ -173,7 +172,7 @@ except SystemExit as end:
     assert end.code == 0
 """
     loaded = modules_loaded_by(code)
-    assert {"wsgate.supervisor.fleet", "wsgate.config", "wsgate.log"} <= loaded
+    assert {"wsgate.supervisor.fleet", "wsgate.settings.reading", "wsgate.log"} <= loaded
     assert not [name for name in loaded if name.startswith("wsgate.tools")]
     assert not loaded & {"wsgate.hub", "picows", "nats", "uvloop"}, "what only workers need"
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import resource
 import signal
 import socket
@@ -17,36 +16,13 @@ from urllib.request import urlopen
 import pytest
 from typer.testing import CliRunner
 
+from tests.support.command import DEADLINE_S, command, environment, wsgate
 from wsgate import cli, descriptors
 from wsgate.tools.demo import run as demo_run
 
-DEADLINE_S = 30
 ANY_PORTS = {"WS_HOST": "127.0.0.1", "WS_PORT": "0", "WS_ADMIN_PORT": "0"}
 # Nobody listens on port 1: what is under test here does not need NATS.
 NO_NATS = {"NATS_URL": "nats://127.0.0.1:1"}
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "wsgate", *arguments]
-
-
-def environment(**settings: str) -> dict[str, str]:
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("WS_", "NATS_", "LOG_"))
-    }
-    return {**inherited, **settings}
-
-
-def wsgate(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments),
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-    )
 
 
 @contextmanager
@@ -87,8 +63,16 @@ def test_version(module: bool) -> None:
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_names_the_commands(flag: str) -> None:
     output = CliRunner().invoke(cli.app, [flag]).output
-    assert "serve" in output
-    assert "demo" in output
+    for name in ("serve", "check-config", "config", "demo"):
+        assert name in output
+
+
+@pytest.mark.parametrize(("name", "first"), [("docs", "| name |"), ("env", "# Settings of")])
+def test_config_prints_what_there_is_to_set(name: str, first: str) -> None:
+    done = CliRunner().invoke(cli.app, ["config", name])
+    assert done.exit_code == 0
+    assert done.output.startswith(first)
+    assert "WS_MAX_CONNECTIONS" in done.output
 
 
 def test_completion() -> None:

@@ -5,25 +5,44 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 
-from wsgate.config import ConfigError, load
+from wsgate import descriptors
 from wsgate.settings import Settings
+from wsgate.settings.reading import ConfigError, Loaded
 from wsgate.supervisor.sockets import listen
 from wsgate.supervisor.supervisor import Drain, Supervisor
 
 log = structlog.get_logger("wsgate.supervisor")
 
-EXIT_CUT_SHORT = 1
+EXIT_CUT_SHORT: Final = 1
+
+# What is no worker's affair, or not only, is taken up when the supervisor starts and not again.
+ONLY_AT_START: Final = (
+    "ws_host",
+    "ws_port",
+    "ws_admin_port",
+    "ws_workers",
+    "ws_auth",  # whether there are tickets
+    "ws_ticket_ttl_s",
+    "ws_drain_delay_s",
+    "ws_drain_timeout_s",
+    "ws_drain_reconnects_per_s",
+    "log_level",  # the supervisor's own
+    "log_format",
+)
 
 
-async def run(settings: Settings) -> int:
+async def run(loaded: Loaded) -> int:
     """Until SIGTERM or SIGINT; returns the exit status.
 
     A second one of them ends everything at once. SIGHUP has the settings read anew, and the workers
     replaced.
     """
+    settings = loaded.settings
+    _prepare(loaded)
     workers = settings.worker_count()
     supervisor = Supervisor(
         settings.blueprint(),
@@ -47,7 +66,7 @@ async def run(settings: Settings) -> int:
         admin_port=supervisor.admin_port,
         workers=workers,
     )
-    signals.on_hangup = lambda: _restart(supervisor)
+    signals.on_hangup = lambda: _restart(supervisor, loaded)
     first = await signals.end()
     stopping = asyncio.create_task(supervisor.stop(hurry=first is signal.SIGINT))
     again = asyncio.create_task(signals.end())
@@ -78,10 +97,35 @@ class Signals:
         return await self._ends.get()
 
 
-def _restart(supervisor: Supervisor) -> None:
+def _restart(supervisor: Supervisor, started: Loaded) -> None:
     try:
-        blueprint = load().blueprint()
+        loaded = started.again()
     except ConfigError as error:
         log.error("the settings are wrong now; workers stay as they are", problems=error.problems)
         return
-    supervisor.restart(blueprint)
+    _prepare(loaded)
+    fixed = fixed_that_changed(started.settings, loaded.settings)
+    if fixed:
+        log.warning("these settings take full effect only with a restart", settings=fixed)
+    supervisor.restart(loaded.settings.blueprint())
+
+
+def fixed_that_changed(then: Settings, now: Settings) -> list[str]:
+    """The settings that are others now, and that only a start takes up."""
+    return [name.upper() for name in ONLY_AT_START if getattr(then, name) != getattr(now, name)]
+
+
+def _prepare(loaded: Loaded) -> None:
+    """Say what may be a mistake, and have the system allow what workers will need."""
+    for warning in loaded.warnings:
+        log.warning(warning.event, **warning.details)
+    settings = loaded.settings
+    allowed = descriptors.allow(settings.ws_max_connections, settings.ws_max_handshakes)
+    if allowed is not None:
+        log.warning(
+            "the limit of open files (ulimit -n) is too low for WS_MAX_CONNECTIONS and"
+            " WS_MAX_HANDSHAKES together",
+            connections_allowed=allowed,
+            ws_max_connections=settings.ws_max_connections,
+            ws_max_handshakes=settings.ws_max_handshakes,
+        )
