@@ -63,9 +63,11 @@ ALLOWED = {
     "admin": set(),
     "supervisor": {"admin", "auth", "blueprint", "board", "channel", "config", "edge", "metrics"}
     | {"orders", "settings"},
-    "tools": {"supervisor", "config", "settings", "log", "protocol", "rules", "sources"},
+    "tools": COMMON
+    | {"auth", "blueprint", "config", "control", "descriptors", "edge", "log", "settings"}
+    | {"sources", "supervisor"},
     "cli": {"config", "descriptors", "log", "supervisor", "tools"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "tools"},
     "__init__": set(),
 }
 
