@@ -192,6 +192,25 @@ def test_the_command_line_alone_loads_little() -> None:
     assert not loaded & {"aiohttp", "nats", "picows", "prometheus_client", "wsgate.hub"}
 
 
+def test_a_health_check_loads_next_to_nothing() -> None:
+    code = """
+import sys
+sys.argv = ["wsgate", "healthcheck", "--help"]
+from wsgate.__main__ import main
+try:
+    main()
+except SystemExit as end:
+    assert end.code == 0
+"""
+    loaded = modules_loaded_by(code)
+    ours = {name for name in loaded if name.startswith("wsgate.")}
+    assert ours == {
+        *("wsgate.__main__", "wsgate.tools"),
+        *("wsgate.tools.healthcheck", "wsgate.tools.admin_port"),
+    }
+    assert not loaded & {"pydantic", "typer", "rich", "orjson", "asyncio", "importlib.metadata"}
+
+
 def test_the_core_alone_loads_no_io() -> None:
     loaded = modules_loaded_by("import wsgate.core.fanout")
     assert not loaded & (IO - {"time"})  # every interpreter loads that one
