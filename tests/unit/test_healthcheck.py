@@ -96,9 +96,11 @@ def test_why_there_is_no_answer() -> None:
             admin_port.get("/healthz", 0.1)
     with pytest.raises(Unreachable, match="Connection refused"):
         admin_port.get("/", 5.0)
-    with listener(answering(b"-ERR 'Unknown Protocol Operation'\r\n")) as admin_port:
-        with pytest.raises(Unreachable, match="does not speak HTTP"):
-            admin_port.get("/", 5.0)
+    with (
+        listener(answering(b"-ERR 'Unknown Protocol Operation'\r\n")) as admin_port,
+        pytest.raises(Unreachable, match="does not speak HTTP"),
+    ):
+        admin_port.get("/", 5.0)
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,8 @@ def waiting(url: str, reason: str, since_s: float) -> RenderableType:
 def _headline(url: str, snapshot: Snapshot) -> Text:
     return Text.assemble(
         ("wsgate top", "bold"),
-        f"  {url}  version {snapshot.version}, up {duration(snapshot.uptime_s)},"
-        f" rates over {snapshot.interval_s:.1f} s",
+        f"  {url}  {snapshot.version}, up {duration(snapshot.uptime_s)},"
+        f" over {snapshot.interval_s:.1f} s",
     )
 
 
@@ -95,8 +95,8 @@ def _facts(title: str, *facts: tuple[str, str, str]) -> Panel:
 
 
 def _processes(snapshot: Snapshot) -> Table:
-    table = Table("worker", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for title in ("clients", "new/s", "messages/s", "bytes/s", "backlog", "blocked"):
+    table = Table("worker", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for title in ("clients", "new/s", "sent/s", "bytes/s", "backlog", "blocked"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("CPU", justify="right", no_wrap=True)
     table.add_column("memory", justify="right", no_wrap=True)
@@ -119,7 +119,7 @@ def _processes(snapshot: Snapshot) -> Table:
 
 
 def _channels(channels: tuple[Channel, ...]) -> Table:
-    table = Table("busiest channels", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table = Table("busiest channels", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("subscribers", justify="right")
     table.add_column("publications/s", justify="right")
     for channel in channels:
