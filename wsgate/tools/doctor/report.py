@@ -24,9 +24,8 @@ def as_json(findings: Sequence[Finding]) -> str:
     return orjson.dumps(report, option=orjson.OPT_INDENT_2).decode()
 
 
-def print_lines(findings: Sequence[Finding]) -> None:
+def print_lines(findings: Sequence[Finding], console: Console) -> None:
     """Broken at the edge of a terminal; elsewhere a line is as long as it is."""
-    console = Console(highlight=False)
     width = console.width if console.is_terminal else None
     for finding in findings:
         for line in _lines(finding, width):

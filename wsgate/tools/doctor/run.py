@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from rich.console import Console
+
 from wsgate.tools.doctor.examination import examine
 from wsgate.tools.doctor.finding import Verdict
 from wsgate.tools.doctor.report import as_json, print_lines, worst
@@ -15,5 +17,5 @@ def run_doctor(*, json: bool) -> int:
     if json:
         print(as_json(findings))
     else:
-        print_lines(findings)
+        print_lines(findings, Console(highlight=False))
     return 1 if worst(findings) is Verdict.PROBLEM else 0
