@@ -283,7 +283,7 @@ def port(error: OSError | None = None, holder: holders.Holder | None = None) -> 
         (port(), OK, "WS_PORT=80 is free", ""),
         (port(OSError(errno.EADDRINUSE, ""), GATEWAY), OK, "a gateway that runs, process 7", ""),
         (port(OSError(errno.EADDRINUSE, ""), WORKER), OK, "a gateway that runs, process 8", ""),
-        (port(OSError(errno.EADDRINUSE, ""), STRANGER), PROBLEM, "9 (/usr/bin/node", "kill 9"),
+        (port(OSError(errno.EADDRINUSE, ""), STRANGER), PROBLEM, "9 (node serve.js)", "kill 9"),
         (port(OSError(errno.EADDRINUSE, "")), PROBLEM, "only root can see", "sport = :80"),
         (port(OSError(errno.EACCES, "")), PROBLEM, "may not listen", "CAP_NET_BIND_SERVICE"),
         (port(OSError(errno.EADDRNOTAVAIL, "")), PROBLEM, "no address", "WS_HOST=0.0.0.0"),

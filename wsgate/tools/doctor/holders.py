@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,7 +25,8 @@ class Holder:
         return served or "wsgate.worker" in self.command
 
     def __str__(self) -> str:
-        return f"process {self.pid} ({' '.join(self.command)[:60]})"
+        program = self.command[0].rpartition("/")[2]
+        return f"process {self.pid} ({' '.join((program, *self.command[1:]))[:60]})"
 
 
 def holder_of(port: int, root: Path = ROOT) -> Holder | None:
@@ -51,7 +53,9 @@ def _listening(port: int, root: Path) -> Iterator[str]:
 
 def _open_files(process: Path) -> Iterator[str]:
     try:
-        for entry in (process / "fd").iterdir():
-            yield str(entry.readlink())
+        entries = list((process / "fd").iterdir())
     except OSError:  # somebody else's process, or one that is gone
         return
+    for entry in entries:
+        with suppress(OSError):  # closed since
+            yield str(entry.readlink())
