@@ -102,6 +102,7 @@ def test_nothing_is_wrong(nats_server: NatsServer, tmp_path: Path) -> None:
         WS_AUTH="jwt",
         WS_JWT_SECRET="x" * 32,
         WS_MAX_CONNECTIONS="100",
+        WS_MAX_HANDSHAKES="100",
     )
     assert (problems(findings), status) == ([], 0)
     (nats,) = [one for one in findings if one["topic"] == "NATS"]
@@ -128,8 +129,10 @@ def test_ports_of_a_gateway_that_runs(gateway_process: NewGateway) -> None:
     _, findings = examined(WS_PORT=str(gateway.port), WS_ADMIN_PORT=str(gateway.admin_port))
     told = [(one["verdict"], one["found"]) for one in findings if one["topic"] == "ports"]
     assert [verdict for verdict, _ in told] == ["ok", "ok"]
+    workers = [one["pid"] for one in gateway.log if one["event"] == "worker started"]
     for _, found in told:
-        assert f"is held by a gateway that runs, process {gateway.pid} (" in found
+        match = re.search(r"is held by a gateway that runs, process (\d+) \(", found)
+        assert match is not None and int(match[1]) in (gateway.pid, *workers)
 
 
 def test_nats_that_is_not_there() -> None:
@@ -189,6 +192,19 @@ def test_an_expired_certificate(nats_server: NatsServer, tmp_path: Path) -> None
     status, findings = examined(NATS_URL=nats_server.url, **files)
     (told,) = [one for one in findings if one["topic"] == "TLS"]
     assert (told["verdict"], status) == ("warning", 0)
+
+
+def test_keys_that_cannot_be_fetched(nats_server: NatsServer) -> None:
+    status, findings = examined(
+        NATS_URL=nats_server.url,
+        WS_AUTH="jwt",
+        WS_JWT_KEYS="http://user:secret-XYZZY@127.0.0.1:1/jwks.json",
+    )
+    assert status == 1
+    ((topic, found),) = problems(findings)
+    assert topic == "tokens"
+    assert found.startswith("WS_JWT_KEYS cannot be used: ")
+    assert "XYZZY" not in json.dumps(findings)
 
 
 def test_wrong_settings_do_not_end_the_examination(nats_server: NatsServer) -> None:

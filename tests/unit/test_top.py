@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, ClassVar
 
 import orjson
 import pytest
@@ -13,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from wsgate.tools.admin_port import Answer
+from wsgate.tools.admin_port import AdminPort, Answer, Unreachable
 from wsgate.tools.top.figures import Channel, Figures, between, increase
 from wsgate.tools.top.scrape import Samples, Scrape, busiest_channels, sort_samples
+from wsgate.tools.top.scrape import scrape as ask
 from wsgate.tools.top.screen import screen, waiting
 from wsgate.tools.top.words import duration, short
 
@@ -160,6 +164,53 @@ def test_a_gateway_may_not_tell_its_channels(
     answer: Answer, channels: tuple[dict[str, str], ...] | None
 ) -> None:
     assert busiest_channels(answer) == channels
+
+
+class Pages(BaseHTTPRequestHandler):
+    """Answers as a gateway's admin port does: with what is in ``pages``."""
+
+    pages: ClassVar[dict[str, bytes]] = {}
+
+    def do_GET(self) -> None:
+        body = self.pages.get(self.path)
+        self.send_response(404 if body is None else 200)
+        self.end_headers()
+        self.wfile.write(body or b"404: Not Found")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def gateway_with(pages: dict[str, bytes]) -> Iterator[AdminPort]:
+    handler = type("Handler", (Pages,), {"pages": pages})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield AdminPort("127.0.0.1", server.server_port)
+        server.shutdown()
+        thread.join()
+
+
+def test_a_gateway_is_asked_for_both() -> None:
+    metrics = worker("0", ws_connections_current=3).encode()
+    with gateway_with({"/metrics": metrics}) as admin_port:
+        found = ask(admin_port)
+        assert found.processes["0"].total("ws_connections_current") == 3
+        assert found.channels is None
+    busiest = b'{"channels": [{"name": "a", "subscribers": 2, "publications": 7}]}'
+    pages = {"/metrics": metrics, "/debug/channels?top=10": busiest}
+    with gateway_with(pages) as admin_port:
+        assert ask(admin_port).channels == ({"name": "a", "subscribers": 2, "publications": 7},)
+
+
+@pytest.mark.parametrize("pages", [{}, {"/metrics": b"<html>"}, {"/metrics": b"\xff"}])
+def test_what_is_no_gateway(pages: dict[str, bytes]) -> None:
+    with (
+        gateway_with(pages) as admin_port,
+        pytest.raises(Unreachable, match="/metrics is none of a gateway"),
+    ):
+        ask(admin_port)
 
 
 def shown(renderable: Any, width: int = 80) -> str:
