@@ -7,7 +7,6 @@ command needs is imported there, so that ``wsgate --version`` and completion are
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -59,6 +58,8 @@ def _words(error: Exception) -> str:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"wsgate {version('wsgate')}")
         raise typer.Exit
 
@@ -197,3 +198,58 @@ def demo(
             in_process=in_process,
         )
     )
+
+
+@app.command(
+    # Its options are its own affair, so that it can do without this module: see __main__.py.
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def healthcheck(context: typer.Context) -> None:
+    """Ask the gateway of these settings whether it works: for containers. --help has options."""
+    from wsgate.tools import healthcheck
+
+    raise typer.Exit(healthcheck.healthcheck(context.args))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what is wrong with this machine and these settings, and what mends it.
+
+    Exit status 1 if there is a problem, 0 if there are warnings at most.
+    """
+    from wsgate.tools.doctor.run import run_doctor
+
+    raise typer.Exit(run_doctor(json=as_json))
+
+
+@app.command()
+def top(
+    url: Annotated[
+        str, typer.Option(help="The admin port; else what WS_HOST and WS_ADMIN_PORT say.")
+    ] = "",
+    interval: Annotated[float, typer.Option(help="Seconds that rates are over.", min=0.1)] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Print figures once, and end.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, and end.")
+    ] = False,
+) -> None:
+    """Watch a running gateway: clients, messages, backlog, each worker. Ctrl-C ends it."""
+    import os
+
+    from wsgate.tools.admin_port import AddressUnknown, AdminPort, Unreachable
+    from wsgate.tools.top import run
+
+    try:
+        admin_port = AdminPort.of_url(url) if url else AdminPort.of_environment(os.environ)
+    except AddressUnknown as error:
+        raise Trouble(str(error), EXIT_MISUSED) from None
+    if not (once or as_json or sys.stdout.isatty()):
+        raise Trouble("this is no terminal: use --once or --json", EXIT_MISUSED)
+    show = run.print_json if as_json else run.print_once if once else run.run_live
+    try:
+        show(admin_port, interval)
+    except Unreachable as error:
+        raise Trouble(f"{error}; is a gateway running there? See --url") from None

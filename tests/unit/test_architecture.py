@@ -62,9 +62,11 @@ ALLOWED = {
     "admin": set(),
     "supervisor": {"admin", "auth", "blueprint", "board", "channel", "descriptors", "edge"}
     | {"metrics", "orders", "settings"},
-    "tools": {"supervisor", "settings", "log", "protocol", "rules", "sources"},
+    "tools": COMMON
+    | {"auth", "blueprint", "control", "descriptors", "edge", "log", "settings"}
+    | {"sources", "supervisor"},
     "cli": {"log", "settings", "supervisor", "tools"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "tools"},
     "__init__": set(),
 }
 
@@ -187,6 +189,25 @@ def test_a_worker_never_loads_what_only_the_supervisor_needs() -> None:
 def test_the_command_line_alone_loads_little() -> None:
     loaded = modules_loaded_by("import wsgate.cli")
     assert not loaded & {"aiohttp", "nats", "picows", "prometheus_client", "wsgate.hub"}
+
+
+def test_a_health_check_loads_next_to_nothing() -> None:
+    code = """
+import sys
+sys.argv = ["wsgate", "healthcheck", "--help"]
+from wsgate.__main__ import main
+try:
+    main()
+except SystemExit as end:
+    assert end.code == 0
+"""
+    loaded = modules_loaded_by(code)
+    ours = {name for name in loaded if name.startswith("wsgate.")}
+    assert ours == {
+        *("wsgate.__main__", "wsgate.tools"),
+        *("wsgate.tools.healthcheck", "wsgate.tools.admin_port"),
+    }
+    assert not loaded & {"pydantic", "typer", "rich", "orjson", "asyncio", "importlib.metadata"}
 
 
 def test_the_core_alone_loads_no_io() -> None:

@@ -40,6 +40,33 @@ class ConfigError(Exception):
         self.warnings = tuple(warnings)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What environment and file say, unchecked; ``strangers`` are complaints about unknown keys."""
+
+    values: dict[str, Any]
+    provenance: Provenance
+    strangers: list[str]
+
+
+def given(path: Path | None = None) -> Given:
+    """FileUnusable if the file cannot be read."""
+    content = {} if path is None else file.read(path)
+    in_file = {
+        name: value
+        for name, value in content.items()
+        if name in Settings.model_fields and value != ""
+    }
+    in_environment: dict[str, Any] = EnvSettingsSource(Settings)()
+    return Given(
+        values={**in_file, **in_environment},
+        provenance=Provenance(
+            in_environment=in_environment.keys(), in_file=in_file.keys(), file=path
+        ),
+        strangers=[] if path is None else list(file.unknown_keys(path, content)),
+    )
+
+
 def load(path: Path | None = None) -> Loaded:
     """The settings of the environment, and of a file if there is one.
 
@@ -48,22 +75,15 @@ def load(path: Path | None = None) -> Loaded:
     """
     of_names = tuple(advice.of_names(os.environ))
     try:
-        content = {} if path is None else file.read(path)
+        found = given(path)
     except file.FileUnusable as error:
         raise ConfigError([str(error)], of_names) from None
-    strangers = [] if path is None else list(file.unknown_keys(path, content))
-    in_file = {
-        name: value
-        for name, value in content.items()
-        if name in Settings.model_fields and value != ""
-    }
-    in_environment: dict[str, Any] = EnvSettingsSource(Settings)()
-    provenance = Provenance(in_environment=in_environment.keys(), in_file=in_file.keys(), file=path)
+    provenance = found.provenance
     try:
-        settings = Settings(**{**in_file, **in_environment})
+        settings = Settings(**found.values)
     except ValidationError as error:
-        raise ConfigError([*strangers, *problems(error, provenance)], of_names) from None
-    if strangers:
-        raise ConfigError(strangers, of_names)
+        raise ConfigError([*found.strangers, *problems(error, provenance)], of_names) from None
+    if found.strangers:
+        raise ConfigError(found.strangers, of_names)
     warnings = (*of_names, *advice.of_values(settings, provenance))
     return Loaded(settings=settings, provenance=provenance, warnings=warnings)
