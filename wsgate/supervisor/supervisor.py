@@ -15,6 +15,7 @@ from wsgate.blueprint import Blueprint
 from wsgate.board import Column
 from wsgate.channel import Refused
 from wsgate.metrics.families import plain
+from wsgate.supervisor.busiest import busiest
 from wsgate.supervisor.fleet import Fleet
 from wsgate.supervisor.measures import fleet_metrics
 from wsgate.supervisor.merged import Merged
@@ -160,6 +161,9 @@ class Supervisor:
         families.append(("supervisor", plain(self._registry)))
         tickets = None if self._tickets is None else self._tickets.tickets
         return Merged(families, fleet_metrics(self._fleet, tickets))
+
+    async def busiest(self, top: int) -> list[dict[str, Any]]:
+        return await busiest(self._fleet, top)
 
     # ------------------------------------------------------------------------ what workers are told
 
