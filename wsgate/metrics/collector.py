@@ -11,12 +11,7 @@ import platform
 from collections.abc import Iterator
 from importlib.metadata import version
 
-from prometheus_client import (
-    CollectorRegistry,
-    GCCollector,
-    PlatformCollector,
-    ProcessCollector,
-)
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -24,17 +19,15 @@ from wsgate.metrics.auth import auth_metrics
 from wsgate.metrics.connections import connection_metrics, tls_metrics
 from wsgate.metrics.feeds import feed_metrics
 from wsgate.metrics.observed import Observed
+from wsgate.metrics.process import process_registry
 from wsgate.metrics.publications import publication_metrics
 from wsgate.metrics.stalls import stall_metrics
 
 
 def registry(gateway: Observed) -> CollectorRegistry:
     """A registry with everything about this gateway and its process."""
-    made = CollectorRegistry()
+    made = process_registry()
     made.register(GatewayCollector(gateway))
-    ProcessCollector(registry=made)
-    PlatformCollector(registry=made)
-    GCCollector(registry=made)
     return made
 
 

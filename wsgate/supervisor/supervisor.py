@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from wsgate.admin import Admin
 from wsgate.blueprint import Blueprint
 from wsgate.board import Column
 from wsgate.channel import Refused
 from wsgate.metrics.families import plain
+from wsgate.metrics.process import process_registry
 from wsgate.supervisor.busiest import busiest
 from wsgate.supervisor.fleet import Fleet
 from wsgate.supervisor.measures import fleet_metrics
@@ -62,10 +62,7 @@ class Supervisor:
         self._fleet = Fleet(blueprint, listening, self._answer)
         self._tickets = None if ticket_ttl_s is None else TicketOffice(self._fleet, ticket_ttl_s)
         self._admin = Admin(admin_host, admin_port, self, self._tickets)
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        PlatformCollector(registry=self._registry)
-        GCCollector(registry=self._registry)
+        self._registry = process_registry()
         self._starting = True
         self._leaving = False
         self._restart: asyncio.Task[None] | None = None
