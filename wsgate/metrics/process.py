@@ -20,8 +20,8 @@ from wsgate.metrics.families import counter, gauge
 
 STAT: Final = Path("/proc/self/stat")
 OPEN_FILES: Final = Path("/proc/self/fd")
-# Places in STAT behind the program's name, which may have spaces in it, and the state, a letter; see
-# proc_pid_stat(5).
+# Places in STAT behind the program's name, which may have spaces in it, and its state, a letter:
+# see proc_pid_stat(5).
 USER_TICKS, KERNEL_TICKS, START_TICKS, VIRTUAL_BYTES, RESIDENT_PAGES = 10, 11, 18, 19, 20
 
 
