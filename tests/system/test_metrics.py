@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -205,6 +206,14 @@ def test_promtool_has_nothing_to_say(gateway_process: NewGateway, auth: str) -> 
     assert promtool_complaints(page + "no_help_total 1\n") != "", "it does look"
 
 
+def documented_expressions() -> list[str]:
+    """What operators are told to ask Prometheus for."""
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    _, _, rest = page.partition("### How to read them")
+    text, _, _ = rest.partition("\n## ")
+    return [one for one in re.findall(r"`([^`]+)`", text) if re.search(r"\b(ws|process)_\w+", one)]
+
+
 @on_loop
 async def test_prometheus_reads_what_is_there(
     nats_server: NatsServer, gateway_process: NewGateway, tmp_path: Path
@@ -232,5 +241,14 @@ async def test_prometheus_reads_what_is_there(
             # Each client has 2 subscriptions: so has the median, to within its bucket.
             median = "histogram_quantile(0.5, sum by (le) (ws_subscriptions_per_client_bucket))"
             assert 1 < prometheus.query(median)[nothing] <= 2
+
+            expressions = documented_expressions()
+            assert median in expressions
+            names = {family.name for family in families(gateway)}
+            for expression in expressions:
+                prometheus.query(expression)  # which it understands
+                for name in re.findall(r"\bws_\w+", expression):
+                    plain = re.sub(r"_(total|bucket)$", "", name)
+                    assert plain in names or plain.startswith(("ws_auth_", "ws_tls_")), name
     finally:
         prometheus.kill()
