@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 DEBUG_LIB := build/debug/lib
 ASAN_LIB := build/asan/lib
 BENCH_OUT := benchmarks/out
+PROMETHEUS := build/prometheus
 ARGS ?=
 SECONDS ?= 60
 # Some tools look for others of their environment in PATH.
@@ -43,7 +44,7 @@ help: ## Show this list
 demo: $(VENV)/built ## Run gateway, NATS, a made-up market and a live page; ARGS='--rate 100'
 	@$(BIN)/wsgate demo $(ARGS)
 
-test: $(VENV)/built ## Run all tests; ARGS='tests/core -k wheel' for some
+test: $(VENV)/built $(PROMETHEUS)/fetched ## Run all tests; ARGS='tests/core -k wheel' for some
 	$(BIN)/python -m pytest $(or $(ARGS),tests benchmarks/fanout)
 
 lint: $(VENV)/built ## Check style and types
@@ -131,6 +132,18 @@ $(ASAN_LIB)/built: $(VENV)/installed $(EXT) $(SHIPPED) setup.py tests/fuzz/cover
 $(VENV)/fuzz-installed: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --group fuzz
 	@touch $@
+
+# Prometheus itself, to scrape the gateway in tests: the package of Debian or Ubuntu, unpacked here. With lists
+# of packages of its own: to renew the system's takes root, and containers have none.
+APT = apt-get -qq -o APT::Sandbox::User=root -o Dir::Cache=$(CURDIR)/$(PROMETHEUS)/cache \
+  -o Dir::State::Lists=$(CURDIR)/$(PROMETHEUS)/lists
+$(PROMETHEUS)/fetched:
+	@mkdir -p $(PROMETHEUS)/lists/partial $(PROMETHEUS)/cache/archives/partial
+	@cd $(PROMETHEUS) && { { command -v prometheus && command -v promtool; } >/dev/null || \
+	  { $(APT) update && $(APT) download prometheus && \
+	    dpkg --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin; }; } && touch fetched || \
+	  echo 'Without Prometheus, then: there is none in PATH, and no package to be had. Its tests are skipped.'
+	@rm -rf $(PROMETHEUS)/lists $(PROMETHEUS)/cache $(PROMETHEUS)/*.deb
 
 dist/built: $(VENV)/installed $(EXT) $(SHIPPED) $(BUILD_FILES) README.md LICENSE
 	$(BIN)/python -m build --wheel

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterable
 from importlib.metadata import version
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 from aiohttp import web
@@ -16,12 +16,14 @@ from prometheus_client.exposition import choose_encoder
 
 SHUTDOWN_TIMEOUT_S = 1.0
 NO_STORE = {"Cache-Control": "no-store"}
+TOP_MAX = 1000
 INDEX = """\
 wsgate {version}
 
   /healthz  200 while the process works; anything else: restart it
   /readyz   200 when new clients are welcome, else 503 and the reasons
   /metrics  for Prometheus
+  /debug/channels?top=20  the busiest channels: name, subscribers, publications
   /ticket   POST with "Authorization: Bearer <token>": a ticket to use once, as ?ticket=...
 """
 
@@ -54,6 +56,9 @@ class Overview(Protocol):
 
     async def metrics(self) -> Collected: ...
 
+    async def busiest(self, top: int) -> list[dict[str, Any]]:
+        """The channels published most, at most ``top``, with what is known of them."""
+
 
 class Collected(Protocol):
     def collect(self) -> Iterable[Metric]: ...
@@ -77,6 +82,7 @@ class Admin:
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
         application.router.add_get("/metrics", self._metrics)
+        application.router.add_get("/debug/channels", self._channels)
         if ticket_office is not None:
             application.router.add_post("/ticket", ticket_office.serve)
         else:
@@ -123,6 +129,17 @@ class Admin:
         collected = await self._overview.metrics()
         return web.Response(
             body=encode(collected), headers={"Content-Type": content_type, **NO_STORE}
+        )
+
+    async def _channels(self, request: web.Request) -> web.Response:
+        text = request.query.get("top", "20")
+        top = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+        if not 1 <= top <= TOP_MAX:
+            return refusal(400, f"top is a whole number from 1 to {TOP_MAX}, not {text[:32]!r}")
+        return web.Response(
+            body=orjson.dumps({"channels": await self._overview.busiest(top)}),
+            content_type="application/json",
+            headers=NO_STORE,
         )
 
 

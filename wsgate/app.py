@@ -28,6 +28,7 @@ from wsgate.origins import Origins
 from wsgate.sources import Feed, Source
 from wsgate.sources.local import LocalSource
 from wsgate.sources.nats import NatsSource
+from wsgate.stalls import Stalls
 from wsgate.upgrade import Upgrade
 
 log = structlog.get_logger("wsgate.app")
@@ -132,6 +133,8 @@ class Gateway:
         if self.tls is not None:
             self.tls.start()
         await self.acceptor.start()
+        self.stalls = Stalls(asyncio.get_running_loop())
+        self.stalls.start()
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -161,6 +164,7 @@ class Gateway:
         await self.hub.drain(0.0)
         self.handshakes.stop()  # who upgraded until now was told 1012 as well
         await self.hub.stop()
+        self.stalls.stop()
         if self.keys is not None:
             await self.keys.stop()
 

@@ -23,6 +23,8 @@ class Desk:
             "ping": self._ping,
             "not_ready": self._not_ready,
             "metrics": self._metrics,
+            "busiest": self._busiest,
+            "channels": self._channels,
             "identify": self._identify,
             "publish": self._publish,
             "leave": self._leave,
@@ -45,6 +47,22 @@ class Desk:
 
     async def _metrics(self, _: Any) -> list[Any]:
         return plain(self._registry)
+
+    async def _busiest(self, top: int) -> list[tuple[str, int]]:
+        """The names of the channels published most, at most ``top``, with how often."""
+        return self._gateway.hub.core.busiest(top)
+
+    async def _channels(self, names: list[str]) -> list[dict[str, Any] | None]:
+        """What is known of each of these; None of one that is not known here."""
+        return [self._channel(name) for name in names]
+
+    def _channel(self, name: str) -> dict[str, Any] | None:
+        hub = self._gateway.hub
+        facts = hub.core.facts(name)
+        if facts is None:
+            return None
+        rule = hub.rules[facts.pop("rule")]
+        return {"type": rule.type, "kind": rule.kind.value, **facts}
 
     async def _identify(self, token: str) -> dict[str, Any]:
         """Whose token it is: {"identity"}, or {"refused"} or {"unavailable"} with the reason."""

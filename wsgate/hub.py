@@ -29,6 +29,7 @@ from wsgate.core.frame import Frame
 from wsgate.core.roster import ALIVE_TIMER, CLOSE_TIMER, LOGIN_TIMER
 from wsgate.core.sink import Sink
 from wsgate.flush import now_ms
+from wsgate.histogram import Histogram
 from wsgate.intake import Intake
 from wsgate.limits import AGE_JITTER, Limits
 from wsgate.login import Login
@@ -51,6 +52,7 @@ log = structlog.get_logger("wsgate.hub")
 DRAIN_STEP_S = 0.02  # how finely the closes of a drain are spread
 LEAVE_S = 2.0  # for who connects elsewhere, before he is closed here
 HEARTBEAT_S = 0.02
+DURATIONS_S = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)  # of connections, in histograms
 NO_STATUS = 1005  # what the edge reports for a CLOSE without a code; never sent (RFC 6455 7.4.1)
 PING = Frame.ping()
 
@@ -59,6 +61,7 @@ class Connection(Protocol):
     """What the hub needs of a connection; ``wsgate.edge.listener.Connection`` is one."""
 
     handle: int
+    opened_ms: int
     window_bits: int
     credential: Credential | None
     session: Session
@@ -114,6 +117,7 @@ class Hub(Intake):
         )
         self.opened_total = 0
         self.closed_by_reason: Counter[str] = Counter()
+        self.durations = Histogram(DURATIONS_S)
 
     def __len__(self) -> int:
         """How many connections there are."""
@@ -131,7 +135,8 @@ class Hub(Intake):
             self.addresses.enter(connection.address_group)
         # Spread by slot, so that a crowd that came together is not pinged together for ever.
         spread_ms = (connection.handle & 0xFFFFFFFF) * 7919 % self._ping_interval_ms
-        first_ms = now_ms() + self._ping_interval_ms + spread_ms
+        connection.opened_ms = now_ms()
+        first_ms = connection.opened_ms + self._ping_interval_ms + spread_ms
         self.core.schedule(connection.handle, ALIVE_TIMER, first_ms)
         if self._limits.connection_age_max_s is not None:
             self._limit_age(connection, self._limits.connection_age_max_s)
@@ -243,6 +248,7 @@ class Hub(Intake):
         self.turns.leave(connection)
         self._note_end(connection, "lost")
         self.closed_by_reason[connection.end_reason or "lost"] += 1
+        self.durations.observe((now_ms() - connection.opened_ms) / 1000)
         if self.login is not None:
             self.login.left(connection)
         self.core.release(connection.handle)

@@ -25,9 +25,10 @@ class Gateway:
         with urllib.request.urlopen(url, timeout=10) as answer:
             lines = answer.read().decode().splitlines()
         samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-        found: dict[str, float] = {}  # of several workers the sum
+        found: dict[str, float] = {}  # of several workers, or rules, the sum
         for name, value in samples:
-            plain = re.sub(r',?worker="\w+"', "", name).replace("{}", "").replace("{,", "{")
+            plain = re.sub(r',?(worker="\w+"|subject="[^"]*",type="[^"]*")', "", name)
+            plain = plain.replace("{,", "{").replace("{}", "")
             found[plain] = found.get(plain, 0.0) + float(value)
         return found
 

@@ -30,6 +30,7 @@ from wsgate.metrics.collector import registry
 from wsgate.settings import Settings
 from wsgate.sources import Feed
 from wsgate.sources.local import LocalSource
+from wsgate.supervisor.busiest import busiest
 from wsgate.supervisor.sockets import listen
 from wsgate.supervisor.tickets import TicketOffice
 
@@ -92,6 +93,12 @@ class LocalGateway:
 
     async def metrics(self) -> CollectorRegistry:
         return registry(self.app)
+
+    async def busiest(self, top: int) -> list[dict[str, Any]]:
+        return await busiest(self, top)
+
+    async def ask_all(self, question: str, argument: Any = None) -> list[tuple[int, Any]]:
+        return [(0, await self.ask_any(question, argument))]
 
     async def ask_any(self, question: str, argument: Any = None) -> Any:
         """As the supervisor asks."""

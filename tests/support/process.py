@@ -134,9 +134,9 @@ class GatewayProcess:
                 return error.code, error.read().decode()
 
     def metrics(self) -> dict[str, float]:
-        """Every sample, by its name with labels as they stand there, but for the worker's.
+        """Every sample, by its name with labels as they stand there, but for worker's and rule's.
 
-        Of several workers the sum.
+        Of several workers, or rules, the sum.
         """
         status, text = self.get("/metrics")
         assert status == 200
@@ -144,7 +144,8 @@ class GatewayProcess:
         found: dict[str, float] = {}
         for name, value in lines:
             if 'worker="supervisor"' not in name:
-                plain = re.sub(r',?worker="\d+"', "", name).replace("{}", "").replace("{,", "{")
+                plain = re.sub(r',?(worker="\d+"|subject="[^"]*",type="[^"]*")', "", name)
+                plain = plain.replace("{,", "{").replace("{}", "")
                 found[plain] = found.get(plain, 0.0) + float(value)
         return found
 

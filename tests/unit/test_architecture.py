@@ -40,21 +40,23 @@ ALLOWED = {
     "session": COMMON | {"auth"},
     "subscribing": COMMON | {"auth", "core"},
     "login": COMMON | {"auth", "session"},
-    "flush": {"core"},
+    "histogram": set(),
+    "stalls": {"histogram"},
+    "flush": {"core", "histogram"},
     "turns": set(),
-    "intake": COMMON | {"control", "core", "deflate", "flush"},
+    "intake": COMMON | {"control", "core", "deflate", "flush", "histogram"},
     "board": set(),
     "capacity": {"board"},
     "hub": COMMON
     | {"auth", "capacity", "intake", "login", "session", "subscribing"}
-    | {"core", "flush", "rates", "turns"},
+    | {"core", "flush", "histogram", "rates", "turns"},
     "auth": COMMON,
     "sources": COMMON,
     "upgrade": COMMON | {"auth", "deflate", "hub", "edge", "networks", "origins"},
-    "metrics": {"auth", "hub", "sources"},
+    "metrics": {"auth", "histogram", "hub", "sources"},
     "app": COMMON
     | {"auth", "blueprint", "capacity", "control", "networks", "origins", "edge", "hub", "sources"}
-    | {"upgrade"},
+    | {"stalls", "upgrade"},
     "channel": set(),
     "orders": {"blueprint"},
     "desk": {"app", "auth", "channel", "metrics"},

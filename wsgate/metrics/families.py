@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.utils import floatToGoString
+
+from wsgate.histogram import Histogram
 
 
 class Named(NamedTuple):
@@ -35,13 +45,39 @@ def counter(name: str, help: str, value: float) -> Metric:
     return CounterMetricFamily(name, help, value=value)
 
 
-def by_reason(
-    name: str, help: str, totals: Mapping[str, int], known: Iterable[str] = ()
-) -> CounterMetricFamily:
-    family = CounterMetricFamily(name, help, labels=["reason"])
-    for reason, total in {**dict.fromkeys(known, 0), **totals}.items():
-        family.add_metric([reason], total)
+def counters(name: str, help: str, label: str, totals: Mapping[str, float]) -> Metric:
+    """One for each value of the label."""
+    family = CounterMetricFamily(name, help, labels=[label])
+    for value, total in totals.items():
+        family.add_metric([value], total)
     return family
+
+
+def by_reason(name: str, help: str, totals: Mapping[str, int], known: Iterable[str] = ()) -> Metric:
+    """Those of ``known`` that have not happened are there too, as 0."""
+    return counters(name, help, "reason", {**dict.fromkeys(known, 0), **totals})
+
+
+def histogram(name: str, help: str, found: Histogram) -> Metric:
+    return HistogramMetricFamily(name, help, buckets=_buckets(found), sum_value=found.sum)
+
+
+def histograms(name: str, help: str, label: str, found: Mapping[str, Histogram]) -> Metric:
+    """One for each value of the label."""
+    family = HistogramMetricFamily(name, help, labels=[label])
+    for value, one in found.items():
+        family.add_metric([value], _buckets(one), one.sum)
+    return family
+
+
+def _buckets(found: Histogram) -> list[tuple[str, float]]:
+    """Each bound, as Prometheus writes it, with how many are up to it."""
+    return list(zip(_bounds(found.bounds), accumulate(found.counts), strict=True))
+
+
+@cache  # there are a handful, and they never change
+def _bounds(bounds: tuple[float, ...]) -> list[str]:
+    return [*map(floatToGoString, bounds), "+Inf"]
 
 
 def filled(

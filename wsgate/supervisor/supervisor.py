@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from wsgate.admin import Admin
 from wsgate.blueprint import Blueprint
 from wsgate.board import Column
 from wsgate.channel import Refused
 from wsgate.metrics.families import plain
+from wsgate.metrics.process import process_registry
+from wsgate.supervisor.busiest import busiest
 from wsgate.supervisor.fleet import Fleet
 from wsgate.supervisor.load import NO_LIMITS, LoadLimits
 from wsgate.supervisor.measures import fleet_metrics
@@ -63,10 +64,7 @@ class Supervisor:
         self._fleet = Fleet(blueprint, listening, load_limits, self._answer)
         self._tickets = None if ticket_ttl_s is None else TicketOffice(self._fleet, ticket_ttl_s)
         self._admin = Admin(admin_host, admin_port, self, self._tickets)
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        PlatformCollector(registry=self._registry)
-        GCCollector(registry=self._registry)
+        self._registry = process_registry()
         self._starting = True
         self._leaving = False
         self._restart: asyncio.Task[None] | None = None
@@ -166,6 +164,9 @@ class Supervisor:
         families.append(("supervisor", plain(self._registry)))
         tickets = None if self._tickets is None else self._tickets.tickets
         return Merged(families, fleet_metrics(self._fleet, tickets))
+
+    async def busiest(self, top: int) -> list[dict[str, Any]]:
+        return await busiest(self._fleet, top)
 
     # ------------------------------------------------------------------------ what workers are told
 

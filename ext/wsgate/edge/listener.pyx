@@ -86,6 +86,7 @@ cdef class Connection(WSListener):
         readonly bint ended         # CLOSE received, or failed: nothing is handed on any more
         # the handler's notes
         public uint64_t handle      # of the core; set in `opened`
+        public uint64_t opened_ms   # when that was, by the handler's clock
         public uint8_t window_bits  # permessage-deflate as agreed: 8 to 15, 0 without
         public object credential    # what came with the request to say who this is, or None
         public object session
