@@ -219,7 +219,7 @@ cdef class Connection(WSListener):
         """
         cdef const unsigned char* new = <unsigned char*>PyByteArray_AS_STRING(self.partial) + self.checked
         cdef Py_ssize_t size = PyByteArray_GET_SIZE(self.partial) - self.checked
-        cdef Py_ssize_t whole_size = 0
+        cdef Py_ssize_t whole_size = size       # CPython 3.11.2 leaves it alone if all is ASCII
         try:
             PyUnicode_DecodeUTF8Stateful(<char*>new, size, NULL, &whole_size)
         except UnicodeDecodeError:
