@@ -188,7 +188,7 @@ async def local_gateway(
         def limits(self) -> Limits:
             return replace(super().limits(), **(limits or {}))  # type: ignore[arg-type]
 
-    defaults: dict[str, Any] = {"ws_host": "127.0.0.1", "ws_port": 0, "ws_admin_port": 0}
+    defaults: dict[str, Any] = {"ws_host": "127.0.0.1", "ws_port": 0, "ws_workers": 1}
     # Tests say in a moment what clients say in minutes.
     defaults |= {"ws_max_commands_per_s": 0, "ws_max_pings_per_s": 0}
     if over_tls is not None:

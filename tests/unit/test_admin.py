@@ -36,6 +36,9 @@ class Told:
     async def metrics(self) -> CollectorRegistry:
         return self.registry
 
+    async def busiest(self, top: int) -> list[dict[str, Any]]:
+        return []
+
 
 @asynccontextmanager
 async def serving(told: Told) -> AsyncIterator[aiohttp.ClientSession]:

@@ -33,6 +33,7 @@ from wsgate.rules import DEFAULT_RULES, Rule
 from wsgate.sources import Source
 from wsgate.sources.local import LocalSource
 from wsgate.supervisor.fleet import Fleet
+from wsgate.supervisor.load import NO_LIMITS
 from wsgate.supervisor.measures import fleet_metrics
 
 ROOT = Path(__file__).parents[2]
@@ -508,7 +509,7 @@ def documented() -> Iterator[tuple[str, str]]:
 
 def collected(gateway: Gateway) -> list[tuple[str, str]]:
     """Each metric as the page has it: the name with its labels, and the help."""
-    fleet = Fleet(None, (), None)  # type: ignore[arg-type]  # without slots it needs neither
+    fleet = Fleet(None, (), NO_LIMITS, None)  # type: ignore[arg-type]  # without slots it needs neither
     found = []
     for family in (*fleet_metrics(fleet, Tickets()), *GatewayCollector(gateway).collect()):
         name = f"{family.name}_total" if family.type == "counter" else family.name

@@ -185,10 +185,17 @@ def test_limits_follow_the_settings() -> None:
 
 def test_0_is_no_limit_where_a_setting_says_so() -> None:
     names = [name for name, field in FIELDS.items() if "0 is no limit" in allowed_words(field)]
-    assert len(names) == 4
+    assert len(names) == 7
     limits = Settings(**dict.fromkeys(names, 0)).limits()
     assert limits.connections_per_address_max is limits.handshakes_per_s is None
-    assert limits.commands_per_s is limits.pings_per_s is None
+    assert limits.commands_per_s is limits.pings_per_s is limits.connection_age_max_s is None
+
+
+def test_what_each_worker_counts_for_itself_is_shared_among_them() -> None:
+    settings = Settings(ws_workers=3, ws_max_handshakes=100, ws_max_handshakes_per_s=300)
+    limits = settings.blueprint().limits
+    assert (limits.handshakes_max, limits.handshakes_per_s) == (34, 100.0)
+    assert limits.connections_max == settings.limits().connections_max, "counted over all"
 
 
 def test_a_proxy_s_header_needs_a_proxy() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -64,6 +65,17 @@ class Settings(
             channels_max=self.ws_max_channels,
             events_bytes_max=self.ws_max_backlog_bytes,
             auth_timeout_s=self.ws_auth_timeout_s,
+            connection_age_max_s=self.ws_max_connection_age_s or None,
+        )
+
+    def _share(self) -> Limits:
+        """The limits of one worker: of what is counted by each for itself, its part."""
+        limits, workers = self.limits(), self.worker_count()
+        per_s = limits.handshakes_per_s
+        return replace(
+            limits,
+            handshakes_max=-(-limits.handshakes_max // workers),
+            handshakes_per_s=None if per_s is None else per_s / workers,
         )
 
     def worker_count(self) -> int:
@@ -90,7 +102,7 @@ class Settings(
     def blueprint(self) -> Blueprint:
         """What workers are told."""
         return Blueprint(
-            limits=self.limits(),
+            limits=self._share(),
             rules=self.ws_rules,
             flush_window_s=self.ws_flush_window_ms / 1000,
             deflate=self.ws_deflate,

@@ -42,9 +42,9 @@ def whole(least: int, most: int, *, of: str = "", zero: str = "") -> tuple[Any, 
     return Field(ge=least, le=most), BeforeValidator(number), Allowed(text)
 
 
-def zero_to(most: float, unit: str) -> tuple[Any, ...]:
+def zero_to(most: float, unit: str, *, zero: str = "") -> tuple[Any, ...]:
     """The bounds of a number of which 0 is one, and how they read."""
-    text = f"{unit}, 0 to {most:g}"
+    text = f"{unit}, 0 to {most:.10g}" + (f"; {zero}" if zero else "")
     return Field(ge=0, le=most), BeforeValidator(number), Allowed(text)
 
 

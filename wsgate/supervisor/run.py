@@ -12,6 +12,7 @@ import structlog
 from wsgate import descriptors
 from wsgate.settings import Settings
 from wsgate.settings.reading import ConfigError, Loaded
+from wsgate.supervisor.load import LoadLimits
 from wsgate.supervisor.sockets import listen
 from wsgate.supervisor.supervisor import Drain, Supervisor
 
@@ -25,6 +26,8 @@ ONLY_AT_START: Final = (
     "ws_port",
     "ws_admin_port",
     "ws_workers",
+    "ws_cpu_limit",
+    "ws_memory_limit",
     "ws_auth",  # whether there are tickets
     "ws_ticket_ttl_s",
     "ws_drain_delay_s",
@@ -53,6 +56,9 @@ async def run(loaded: Loaded) -> int:
             delay_s=settings.ws_drain_delay_s,
             deadline_s=settings.ws_drain_timeout_s,
             reconnects_per_s=settings.ws_drain_reconnects_per_s,
+        ),
+        load_limits=LoadLimits(
+            cpu_cores=settings.ws_cpu_limit or None, memory_bytes=settings.ws_memory_limit or None
         ),
         ticket_ttl_s=None if settings.ws_auth == "none" else settings.ws_ticket_ttl_s,
     )

@@ -8,8 +8,10 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from wsgate.settings.parsers import lower, number, readable
-from wsgate.settings.words import Allowed, port
+from wsgate.settings.words import BYTES, UNLIMITED, Allowed, port, whole, zero_to
 
+CORES_MAX: Final = 1024
+MEMORY_BYTES_MAX: Final = 2**50
 WORKERS_MAX: Final = 256
 
 
@@ -50,3 +52,11 @@ class Listening(BaseModel):
         AfterValidator(_in_range),
         Allowed(f"auto, or a whole number, 1 to {WORKERS_MAX}"),
     ] = Field(default="auto", description="Processes that serve clients; auto: one for each core")
+    ws_cpu_limit: Annotated[float, *zero_to(CORES_MAX, "cores", zero=UNLIMITED)] = Field(
+        default=0.0,
+        description="While all workers together use more CPU, new clients are refused with 503",
+    )
+    ws_memory_limit: Annotated[int, *whole(0, MEMORY_BYTES_MAX, of=BYTES, zero=UNLIMITED)] = Field(
+        default=0,
+        description="While all workers together have more memory, new clients are refused with 503",
+    )
