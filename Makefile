@@ -35,10 +35,10 @@ SANITIZED = env PYTHONPATH=$(ASAN_LIB):$(CURDIR) PYTHONSAFEPATH=1 PYTHONMALLOC=m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench debug autobahn asan fuzz wheel clean
+.PHONY: help demo test lint format bench debug autobahn asan fuzz wheel image-check clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/built ## Run gateway, NATS, a made-up market and a live page; ARGS='--rate 100'
 	@$(BIN)/wsgate demo $(ARGS)
@@ -79,6 +79,9 @@ fuzz: $(VENV)/fuzz-installed $(ASAN_LIB)/built ## Look for bugs; SECONDS=600 TAR
 	  --seconds $(SECONDS) $(addprefix --target ,$(TARGET)))
 
 wheel: dist/built ## Build a wheel into dist/
+
+image-check: $(VENV)/image-installed ## Do what the Dockerfile says, and run what comes out, without an engine
+	$(BIN)/python -m tests.image $(ARGS)
 
 clean: ## Remove everything that make has made
 	rm -rf $(VENV) build dist wsgate.egg-info $(BENCH_OUT)
@@ -130,6 +133,10 @@ $(ASAN_LIB)/built: $(VENV)/installed $(EXT) $(SHIPPED) setup.py tests/fuzz/cover
 
 $(VENV)/fuzz-installed: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --group fuzz
+	@touch $@
+
+$(VENV)/image-installed: $(VENV)/created pyproject.toml
+	$(BIN)/python -m pip install --quiet --group image
 	@touch $@
 
 dist/built: $(VENV)/installed $(EXT) $(SHIPPED) $(BUILD_FILES) README.md LICENSE

@@ -25,8 +25,10 @@ ENVIRONMENT = {
 # What a Debian has even at its smallest, as far as the steps ask for it.
 PROGRAMS = ("sh", "cat", "chmod", "cp", "env", "id", "ls", "mkdir", "mv", "rm", "ldconfig")
 # Of every Debian too, beside libc: what wheels of compiled code may rely on.
-RUNTIMES = ("libgcc_s.so.1", "libstdc++.so.6", "libm.so.6", "libmvec.so.1", "libresolv.so.2")
-RUNTIMES += ("librt.so.1", "libpthread.so.0", "libdl.so.2", "libutil.so.1", "libanl.so.1")
+RUNTIMES = (
+    *("libgcc_s.so.1", "libstdc++.so.6", "libm.so.6", "libmvec.so.1", "libresolv.so.2"),
+    *("librt.so.1", "libpthread.so.0", "libdl.so.2", "libutil.so.1", "libanl.so.1"),
+)
 # How names and hosts are found, and who is trusted: an engine gives a container the like.
 ETC = ("alternatives", "ld.so.conf", "ld.so.conf.d", "nsswitch.conf", "hosts", "resolv.conf", "ssl")
 ETC_SLIM = ("ld.so.conf", "ld.so.conf.d", "nsswitch.conf", "hosts", "resolv.conf")
@@ -43,6 +45,7 @@ class NoBase(Exception):
 
 
 def python_named(image: str) -> str:
+    """The version of Python that an image is named after."""
     return _parts(image)["python"]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.image import base, context
+from tests.image.bare import Bare
 from tests.image.recipe import Copy, NotUnderstood, Run, Stage, Step
 from tests.image.room import Room, StepFailed
 
@@ -22,20 +23,25 @@ PIP_FILES = {Path("/etc/pip.conf"): "etc", Path("~/.config/pip/pip.conf"): "root
 class Performer:
     """``folder`` is for all that comes into being; ``project`` is what is to be built."""
 
-    def __init__(self, folder: Path, project: Path) -> None:
+    def __init__(self, folder: Path, project: Path, kind: type[Room] | type[Bare]) -> None:
         self._folder = folder
+        self._kind = kind
         self._context = folder / "context"
         self._project = project
         self._roots: dict[str, Path] = {}
         # What the last stage began with.
         self.base_paths: set[Path] = set()
 
-    def perform(self, stages: list[Stage]) -> Room:
+    def perform(self, stages: list[Stage]) -> Room | Bare:
         """The root of the last one. Raises StepFailed, NotUnderstood, NoBase."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self._send_context()
-        rooms = [self._stage(stage) for stage in stages]
-        return rooms[-1]
+        *before, last = stages
+        for stage in before:
+            # All in one place, one after the other: paths in what is built may name it.
+            made = self._stage(stage).root
+            self._roots[stage.name] = made.rename(self._folder / stage.name)
+        return self._stage(last)
 
     def _send_context(self) -> None:
         for path in context.files(self._project):
@@ -44,18 +50,17 @@ class Performer:
             shutil.copy2(self._project / path, target, follow_symlinks=False)
         print(f"\n   context: {base.size_mb(self._context):.1f} MB")
 
-    def _stage(self, stage: Stage) -> Room:
+    def _stage(self, stage: Stage) -> Room | Bare:
         print(f"\nFROM {stage.base} AS {stage.name}")
         slim = base.is_slim(stage.base)
-        root = self._folder / stage.name
+        root = self._folder / "root"
         base.make(root, slim=slim)
-        room = Room(root, base.places(slim=slim))
+        room = self._kind(root, base.places(slim=slim))
         room.run(["ldconfig", "-X"], base.ENVIRONMENT)
         print(
             f"   in its place: Python {base.VERSION} of this machine,"
             f" {'and nothing else' if slim else 'its compiler, its libraries'}"
         )
-        self._roots[stage.name] = root
         self.base_paths = {path.relative_to(root) for path in root.rglob("*")}
         reach = {} if slim else _reach(root)
         for step in stage.steps:
@@ -65,7 +70,7 @@ class Performer:
             print(f"   {time.monotonic() - began:.1f} s", flush=True)
         return room
 
-    def _step(self, step: Step, room: Room, reach: Mapping[str, str]) -> None:
+    def _step(self, step: Step, room: Room | Bare, reach: Mapping[str, str]) -> None:
         if isinstance(step, Run):
             try:
                 room.run(step.argv, {**step.environment, **reach}, step.directory)

@@ -40,6 +40,9 @@ def missing() -> str | None:
 class Room:
     """``places`` of the machine are seen in ``root`` too, and only to read."""
 
+    isolated = True
+    unchecked = ("that another user than the one who builds may read all of it, but by file modes",)
+
     def __init__(self, root: Path, places: Sequence[Path]) -> None:
         self.root = root
         self._places = places
