@@ -67,11 +67,8 @@ def _unreadable(root: Path, own: Iterable[Path]) -> Iterator[str]:
 
 def _without_bytecode(root: Path, own: Iterable[Path]) -> Iterator[str]:
     modules = [path for path in own if path.suffix == ".py" and "site-packages" in path.parts]
-    modules += [
-        path
-        for path in root.glob("usr/local/lib/python*/**/*.py")
-        if "pip" not in path.parts and path.parent.name.isidentifier()
-    ]
+    standard = root.glob("usr/local/lib/python*/**/*.py")
+    modules += [path for path in standard if "site-packages" not in path.parts]
     bare = [path for path in modules if not _bytecode(path).exists()]
     if bare:
         first = bare[0].relative_to(root)

@@ -23,7 +23,7 @@ if [ "$access" = writable ]; then
   mkdir -m 1777 "$root/dev/shm"
 else
   mount -o remount,bind,ro "$root"
-  mount -o remount,ro "$root/dev"
+  mount -o remount,bind,ro "$root/dev"
 fi
 
 exec unshare --user --map-user="${user%:*}" --map-group="${user#*:}" \

@@ -115,18 +115,21 @@ class _Reader:
     def take(self, command: Any) -> None:
         self._line = command.start_line
         name = command.cmd.upper()
-        method = getattr(self, f"_{name.lower()}", None)
+        method = getattr(self, f"_take_{name.lower()}", None)
         if method is None:
             raise self._trouble(f"{name} is not performed here")
         if command.heredocs:
             raise self._trouble("here-documents are not performed here")
         if not self.stages and name not in ("ARG", "FROM"):
             raise self._trouble(f"{name} stands before the first FROM")
-        method(command)
+        try:
+            method(command)
+        except ValueError:  # of too few words or too many, or one that is no number
+            raise self._trouble(f"{name} is not performed as it stands here") from None
 
     # one for each command
 
-    def _arg(self, command: Any) -> None:
+    def _take_arg(self, command: Any) -> None:
         if self.stages:
             raise self._trouble("ARG is performed before the first FROM only")
         for one in command.value:
@@ -135,7 +138,7 @@ class _Reader:
                 raise self._trouble(f"ARG {name} has no default, and nobody here to give a value")
             self._arguments[name] = self._words([default], self._arguments)[0]
 
-    def _from(self, command: Any) -> None:
+    def _take_from(self, command: Any) -> None:
         self._flags(command, ())
         base, *rest = self._words(command.value, self._arguments)
         if rest and (len(rest) != 2 or rest[0].upper() != "AS"):
@@ -145,7 +148,7 @@ class _Reader:
         name = rest[1] if rest else str(len(self.stages))
         self.stages.append(Stage(name, base, Settings(dict(self._base_environment))))
 
-    def _run(self, command: Any) -> None:
+    def _take_run(self, command: Any) -> None:
         self._flags(command, ())
         settings = self.stages[-1].settings
         if settings.user.partition(":")[0] not in ("0", "root"):
@@ -159,7 +162,7 @@ class _Reader:
             )
         )
 
-    def _copy(self, command: Any) -> None:
+    def _take_copy(self, command: Any) -> None:
         flags = self._flags(command, ("from",))
         *sources, target = self._words(command.value)
         origin = flags.get("from")
@@ -171,40 +174,40 @@ class _Reader:
             raise self._trouble("several files can only go into a folder, which ends in /")
         self._add(Copy(self._text(command), tuple(sources), str(place), into, origin))
 
-    def _workdir(self, command: Any) -> None:
+    def _take_workdir(self, command: Any) -> None:
         (directory,) = self._words(command.value)
         settings = self.stages[-1].settings
         settings.directory = str(PurePosixPath(settings.directory, directory))
         self._add(Workdir(self._text(command), settings.directory))
 
-    def _env(self, command: Any) -> None:
+    def _take_env(self, command: Any) -> None:
         environment = self.stages[-1].settings.environment
         environment.update(self._pairs(command, dict(environment)))
 
-    def _label(self, command: Any) -> None:
+    def _take_label(self, command: Any) -> None:
         self.stages[-1].settings.labels.update(self._pairs(command))
 
-    def _user(self, command: Any) -> None:
+    def _take_user(self, command: Any) -> None:
         (self.stages[-1].settings.user,) = self._words(command.value)
 
-    def _expose(self, command: Any) -> None:
+    def _take_expose(self, command: Any) -> None:
         ports = tuple(int(one.removesuffix("/tcp")) for one in self._words(command.value))
         self.stages[-1].settings.ports += ports
 
-    def _stopsignal(self, command: Any) -> None:
+    def _take_stopsignal(self, command: Any) -> None:
         (self.stages[-1].settings.stop_signal,) = self._words(command.value)
 
-    def _healthcheck(self, command: Any) -> None:
+    def _take_healthcheck(self, command: Any) -> None:
         flags = self._flags(command, HEALTH_FLAGS)
         kind, *words = command.value
         if kind != "CMD" or not command.json:
             raise self._trouble('HEALTHCHECK is performed as CMD ["program", ...] only')
         self.stages[-1].settings.health = Health(tuple(words), flags)
 
-    def _entrypoint(self, command: Any) -> None:
+    def _take_entrypoint(self, command: Any) -> None:
         self.stages[-1].settings.entrypoint = self._command(command)
 
-    def _cmd(self, command: Any) -> None:
+    def _take_cmd(self, command: Any) -> None:
         self.stages[-1].settings.command = self._command(command)
 
     # what they consist of

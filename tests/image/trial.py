@@ -29,17 +29,27 @@ class Failed(Exception):
     """It does not do what an image has to; the text says what."""
 
 
-def run(image: Room | Bare, settings: Settings, *, writable: bool) -> None:
-    """From the start to SIGTERM. Raises Failed."""
+def run(
+    image: Room | Bare,
+    settings: Settings,
+    *,
+    writable: bool,
+    start_s: float = START_S,
+    stop_s: float = STOP_S,
+) -> None:
+    """From the start to SIGTERM. Raises Failed.
+
+    Within ``start_s`` it has to serve, and to replace what is killed; within ``stop_s`` to end.
+    """
     before = snapshot(image.root)
-    with closing(_Container(image, settings, writable=writable)) as container:
+    with closing(_Container(image, settings, start_s, writable=writable)) as container:
         container.serves()
         container.has_workers()
         if image.isolated:
             container.is_the_first_process()
         container.is_healthy()
         container.replaces_a_worker()
-        container.stops()
+        container.stops(stop_s)
         container.is_not_healthy()
     changed = _changed(before, snapshot(image.root))
     if changed:
@@ -47,7 +57,10 @@ def run(image: Room | Bare, settings: Settings, *, writable: bool) -> None:
 
 
 class _Container:
-    def __init__(self, image: Room | Bare, settings: Settings, *, writable: bool) -> None:
+    def __init__(
+        self, image: Room | Bare, settings: Settings, patience_s: float, *, writable: bool
+    ) -> None:
+        self._patience_s = patience_s
         self._image = image
         self._settings = settings
         self._port, self._admin_port = _free_ports(2)
@@ -75,7 +88,7 @@ class _Container:
         print("   serves on both ports")
 
     def has_workers(self) -> None:
-        self._want(bool(self._workers), "have workers")
+        self._wait(lambda: bool(self._workers), "have workers")
         print(f"   has workers: {len(self._workers)}")
 
     def is_the_first_process(self) -> None:
@@ -101,13 +114,13 @@ class _Container:
         self._wait(lambda: self._answers(self._port), "serve again")
         print("   replaces and reaps a worker that is killed")
 
-    def stops(self) -> None:
+    def stops(self, within_s: float) -> None:
         number = signal.Signals[self._settings.stop_signal]
         self._process.signal(number)
         try:
-            status = self._process.wait(STOP_S)
+            status = self._process.wait(within_s)
         except subprocess.TimeoutExpired:
-            raise self._failed(f"stop within {STOP_S:g} s of {number.name}") from None
+            raise self._failed(f"stop within {within_s:g} s of {number.name}") from None
         self._want(status == 0, f"end with 0, not {status}, on {number.name}")
         print(f"   ends with 0 on {number.name}")
 
@@ -158,7 +171,7 @@ class _Container:
         def settled() -> bool:
             return self._process.status is not None or condition()
 
-        self._want(room.until(settled, START_S) and self._process.status is None, what)
+        self._want(room.until(settled, self._patience_s) and self._process.status is None, what)
 
     def _want(self, come_true: bool, what: str) -> None:
         if not come_true:
