@@ -16,6 +16,7 @@ from tests.image.recipe import Settings
 LIBRARY = Path("usr/local/lib/python3.11")
 PACKAGES = Path("opt/wsgate/lib/python3.11/site-packages")
 USER = "10001:10001"
+BASE = {LIBRARY / "site-packages/pip.py"}
 
 
 @pytest.fixture
@@ -46,8 +47,8 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def found(root: Path, project: Path, user: str = USER, base: set[Path] | None = None) -> list[str]:
-    return list(problems(root, Settings(user=user), base or set(), project))
+def found(root: Path, project: Path, user: str = USER, base: set[Path] = BASE) -> list[str]:
+    return list(problems(root, Settings(user=user), base, project))
 
 
 def test_nothing_is_found_where_nothing_is_wrong(root: Path, project: Path) -> None:
@@ -98,4 +99,4 @@ def test_what_is_wrong_is_found(
 def test_what_the_base_has_is_its_own_affair(root: Path, project: Path) -> None:
     touch("usr/share/sources.tar.gz")(root)
     assert found(root, project) != []
-    assert found(root, project, base={Path("usr/share/sources.tar.gz")}) == []
+    assert found(root, project, base={*BASE, Path("usr/share/sources.tar.gz")}) == []
