@@ -37,9 +37,10 @@ def serve(fault: str) -> None:
         worker = os.fork()
         if worker == 0:
             work()
-        if fault == "never reaps":
+        while os.waitpid(worker if fault == "orphans" else -1, 0)[0] != worker:
+            pass
+        if fault == "loses workers":
             threading.Event().wait()
-        os.waitpid(worker, 0)
 
 
 def work() -> None:

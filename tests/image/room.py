@@ -114,6 +114,14 @@ class Inmate:
         text = Path(f"/proc/{self.pid}/status").read_text()
         return int(text.split("\nNSpid:")[1].splitlines()[0].split()[-1])
 
+    def leave_orphan(self) -> None:
+        """Beside it, as a shell in its container would: a process that outlives its parent."""
+        outer = self._outer.pid
+        inside = ("--user", "--preserve-credentials", f"--pid=/proc/{outer}/ns/pid_for_children")
+        subprocess.run(
+            ["nsenter", f"--target={outer}", *inside, "sh", "-c", "setsid sleep 0.1 &"], check=True
+        )
+
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 

@@ -78,12 +78,18 @@ def test_faults_are_found(room: Room | Bare, root: Path, fault: str, said: str) 
         (root / "tmp/state").unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("fault", ["one port", "never reaps"])
+@pytest.mark.parametrize("fault", ["one port", "loses workers"])
 def test_what_does_not_come_about_is_not_waited_for_without_end(
     room: Room | Bare, fault: str
 ) -> None:
     with pytest.raises(trial.Failed, match=r"serve on both ports|replace a worker"):
         trial.run(room, settings(fault), writable=True, start_s=2 * WITHIN_S)
+
+
+@needs_namespaces
+def test_who_does_not_reap_what_it_inherits_is_found(room: Room) -> None:
+    with pytest.raises(trial.Failed, match="it did not reap a process that it inherited"):
+        trial.run(room, settings("orphans"), writable=True, start_s=2 * WITHIN_S)
 
 
 @needs_namespaces

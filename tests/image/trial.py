@@ -47,6 +47,7 @@ def run(
         container.has_workers()
         if image.isolated:
             container.is_the_first_process()
+            container.reaps_orphans()
         container.is_healthy()
         container.replaces_a_worker()
         container.stops(stop_s)
@@ -96,6 +97,13 @@ class _Container:
         self._want(self._process.number() == 1, "be the first process")
         self._want(str(self._process.user()) == user, f"run as {user}")
         print(f"   is process 1, of user {user}")
+
+    def reaps_orphans(self) -> None:
+        """What a shell in the container leaves is its child, and nobody else's."""
+        before = self._workers
+        self._process.leave_orphan()
+        self._wait(lambda: set(self._workers) <= set(before), "reap a process that it inherited")
+        print("   reaps what it inherits")
 
     def is_healthy(self) -> None:
         status, text = self._ask_health()

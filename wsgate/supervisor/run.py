@@ -10,6 +10,7 @@ import structlog
 
 from wsgate.config import ConfigError, load
 from wsgate.settings import Settings
+from wsgate.supervisor.orphans import reap_if_first
 from wsgate.supervisor.sockets import listen
 from wsgate.supervisor.supervisor import Drain, Supervisor
 
@@ -38,6 +39,7 @@ async def run(settings: Settings) -> int:
         ticket_ttl_s=None if settings.ws_auth == "none" else settings.ws_ticket_ttl_s,
     )
     signals = Signals()
+    reap_if_first()
     await supervisor.start()
     log.info(
         "listening",
