@@ -13,6 +13,7 @@ from wsgate import descriptors
 from wsgate.settings import Settings
 from wsgate.settings.reading import ConfigError, Loaded
 from wsgate.supervisor.load import LoadLimits
+from wsgate.supervisor.orphans import reap_if_first
 from wsgate.supervisor.sockets import listen
 from wsgate.supervisor.supervisor import Drain, Supervisor
 
@@ -63,6 +64,7 @@ async def run(loaded: Loaded) -> int:
         ticket_ttl_s=None if settings.ws_auth == "none" else settings.ws_ticket_ttl_s,
     )
     signals = Signals()
+    reap_if_first()
     await supervisor.start()
     log.info(
         "listening",
