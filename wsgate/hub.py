@@ -12,8 +12,10 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
+from contextlib import suppress
 from functools import partial
+from random import Random
 from typing import Protocol
 
 import structlog
@@ -21,13 +23,15 @@ import structlog
 from wsgate import protocol
 from wsgate.auth.authenticator import Authenticator
 from wsgate.auth.carriers import Credential
+from wsgate.capacity import Capacity
 from wsgate.core.delivery import BROKEN, SLOW
 from wsgate.core.frame import Frame
 from wsgate.core.roster import ALIVE_TIMER, CLOSE_TIMER, LOGIN_TIMER
 from wsgate.core.sink import Sink
 from wsgate.flush import now_ms
+from wsgate.histogram import Histogram
 from wsgate.intake import Intake
-from wsgate.limits import Limits
+from wsgate.limits import AGE_JITTER, Limits
 from wsgate.login import Login
 from wsgate.protocol import (
     Auth,
@@ -45,7 +49,10 @@ from wsgate.turns import Rest, Turns, finish
 
 log = structlog.get_logger("wsgate.hub")
 
+DRAIN_STEP_S = 0.02  # how finely the closes of a drain are spread
+LEAVE_S = 2.0  # for who connects elsewhere, before he is closed here
 HEARTBEAT_S = 0.02
+DURATIONS_S = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)  # of connections, in histograms
 NO_STATUS = 1005  # what the edge reports for a CLOSE without a code; never sent (RFC 6455 7.4.1)
 PING = Frame.ping()
 
@@ -54,6 +61,7 @@ class Connection(Protocol):
     """What the hub needs of a connection; ``wsgate.edge.listener.Connection`` is one."""
 
     handle: int
+    opened_ms: int
     window_bits: int
     credential: Credential | None
     session: Session
@@ -62,6 +70,7 @@ class Connection(Protocol):
     heard: bool
     pinged: bool
     close_sent: bool
+    sent_away: bool
 
     @property
     def ended(self) -> bool: ...
@@ -86,9 +95,11 @@ class Hub(Intake):
         *,
         flush_window_s: float = 0.0,
         authenticator: Authenticator | None = None,
+        capacity: Capacity | None = None,
     ) -> None:
         super().__init__(sink, rules, limits, flush_window_s=flush_window_s)
         self._connections: dict[int, Connection] = {}
+        self.capacity = capacity or Capacity(limits.connections_max)
         self.epoch = secrets.token_hex(4)
         self._ping_interval_ms = int(limits.ping_interval_s * 1000)
         self.login: Login[Connection] | None = None
@@ -96,6 +107,7 @@ class Hub(Intake):
             self.login = Login(authenticator, self, first_s=limits.auth_timeout_s)
         self._verbose = log.is_enabled_for(logging.DEBUG)  # else no argument of a line is made
         self._emptied: asyncio.Event | None = None
+        self._random = Random()
         self._heart = self._loop.call_later(HEARTBEAT_S, self._beat)
         self.addresses: AddressCounts[str] | None = None
         if limits.connections_per_address_max is not None:
@@ -105,6 +117,7 @@ class Hub(Intake):
         )
         self.opened_total = 0
         self.closed_by_reason: Counter[str] = Counter()
+        self.durations = Histogram(DURATIONS_S)
 
     def __len__(self) -> int:
         """How many connections there are."""
@@ -117,12 +130,16 @@ class Hub(Intake):
         connection.session = Session(authenticated=self.login is not None)
         self._connections[connection.handle] = connection
         self.opened_total += 1
+        self.capacity.enter()
         if self.addresses is not None and connection.address_group is not None:
             self.addresses.enter(connection.address_group)
         # Spread by slot, so that a crowd that came together is not pinged together for ever.
         spread_ms = (connection.handle & 0xFFFFFFFF) * 7919 % self._ping_interval_ms
-        first_ms = now_ms() + self._ping_interval_ms + spread_ms
+        connection.opened_ms = now_ms()
+        first_ms = connection.opened_ms + self._ping_interval_ms + spread_ms
         self.core.schedule(connection.handle, ALIVE_TIMER, first_ms)
+        if self._limits.connection_age_max_s is not None:
+            self._limit_age(connection, self._limits.connection_age_max_s)
         if self._emptied is not None:  # its handshake was under way when the gateway began to stop
             self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
             return
@@ -132,6 +149,24 @@ class Hub(Intake):
             self.turns.enter(connection)
         if self._verbose:
             log.debug("connected", connection=connection.handle, peer=connection.peer)
+
+    def _limit_age(self, connection: Connection, age_max_s: float) -> None:
+        age_s = age_max_s * self._random.uniform(1 - AGE_JITTER, 1 + AGE_JITTER)
+        # The close's own timer: that close is what it is for.
+        self.core.schedule(connection.handle, CLOSE_TIMER, now_ms() + int(age_s * 1000))
+
+    def _retire(self, connection: Connection) -> None:
+        """It is as old as it may be: first it is told, and then closed if it is still there."""
+        if not connection.sent_away:
+            self._send_away(connection, 0)
+            self.core.schedule(connection.handle, CLOSE_TIMER, now_ms() + int(1000 * LEAVE_S))
+            return
+        self._note_end(connection, "aged")
+        self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
+
+    def _send_away(self, connection: Connection, after_ms: int) -> None:
+        connection.sent_away = True
+        self._reply(connection, protocol.encode_reconnect(after_ms))
 
     def received(self, connection: Connection, message: bytes) -> None:
         self.turns.take(connection, message)
@@ -213,10 +248,12 @@ class Hub(Intake):
         self.turns.leave(connection)
         self._note_end(connection, "lost")
         self.closed_by_reason[connection.end_reason or "lost"] += 1
+        self.durations.observe((now_ms() - connection.opened_ms) / 1000)
         if self.login is not None:
             self.login.left(connection)
         self.core.release(connection.handle)
         del self._connections[connection.handle]
+        self.capacity.leave()
         if self.addresses is not None and connection.address_group is not None:
             self.addresses.leave(connection.address_group)
         if self._verbose:
@@ -355,7 +392,9 @@ class Hub(Intake):
         self._heart = self._loop.call_later(HEARTBEAT_S, self._beat)
         for handle, timer in self.core.tick(now_ms()):
             connection = self._connections[handle]
-            if timer == CLOSE_TIMER:
+            if timer == CLOSE_TIMER and connection.end_reason is None:
+                self._retire(connection)
+            elif timer == CLOSE_TIMER:
                 connection.abort()
             elif timer == LOGIN_TIMER:
                 if self.login is not None and connection.end_reason is None:
@@ -383,22 +422,51 @@ class Hub(Intake):
         connection.heard = False
         self.core.schedule(handle, ALIVE_TIMER, due_ms)
 
-    async def close_all(self) -> None:
-        """Close every connection with 1012, what is owed first; returns when all are gone.
+    async def drain(self, spread_s: float) -> None:
+        """Send every client elsewhere, and return when all are gone.
 
-        Those that do not answer within the shutdown timeout are cut off.
+        Each is told at once when to come back, evenly over ``spread_s``, so that the other gateways
+        are not overrun; and is closed with 1012 a moment after that, what it is owed first, if it
+        is still there. Who does not answer the close is cut off; who connects from now on is closed
+        at once. With a ``spread_s`` of 0 nobody is told, and all are closed at once.
         """
-        self._emptied = asyncio.Event()
-        for connection in list(self._connections.values()):
-            self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
+        self._emptied = self._emptied or asyncio.Event()
+        leaving = [one for one in self._connections.values() if one.end_reason is None]
+        self._random.shuffle(leaving)  # who came together shall not come back together
+        for place, connection in enumerate(leaving if spread_s else ()):
+            after_ms = round(1000 * spread_s * place / len(leaving))
+            self._send_away(connection, after_ms)
+        if leaving and spread_s:
+            await self._empty_within(LEAVE_S)
+        await self._close_evenly(leaving, spread_s)
+        if not await self._empty_within(self._limits.shutdown_timeout_s):
+            for connection in list(self._connections.values()):
+                connection.abort()
+            await self._emptied.wait()
+
+    async def _empty_within(self, timeout_s: float) -> bool:
+        """Wait for all connections to be gone; whether they are."""
         if self._connections:
-            try:
-                async with asyncio.timeout(self._limits.shutdown_timeout_s):
+            assert self._emptied is not None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
                     await self._emptied.wait()
-            except TimeoutError:
-                for connection in list(self._connections.values()):
-                    connection.abort()
-                await self._emptied.wait()
+        return not self._connections
+
+    async def _close_evenly(self, leaving: Sequence[Connection], spread_s: float) -> None:
+        began_s = self._loop.time()
+        closed = 0
+        while True:
+            elapsed_s = self._loop.time() - began_s
+            share = elapsed_s / spread_s if elapsed_s < spread_s else 1.0
+            due = int(share * len(leaving))
+            for connection in leaving[closed:due]:
+                if self.is_open(connection):
+                    self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
+            closed = due
+            if closed >= len(leaving) or not self._connections:
+                return
+            await asyncio.sleep(DRAIN_STEP_S)
 
     async def stop(self) -> None:
         """End the heartbeat, the flushes, and whatever waits."""

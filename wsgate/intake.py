@@ -20,6 +20,7 @@ from wsgate.core.roster import TooManyChannels
 from wsgate.core.sink import Sink
 from wsgate.deflate import compress
 from wsgate.flush import Flushing, now_ms
+from wsgate.histogram import Histogram
 from wsgate.limits import Limits
 from wsgate.rules import Rules
 from wsgate.throttle import Throttle
@@ -54,6 +55,20 @@ class Intake:
         self.refused: Counter[str] = Counter()
         self.controls_refused = 0
 
+    @property
+    def rules(self) -> Rules:
+        return self._rules
+
+    @property
+    def latency(self) -> Histogram:
+        """From the receipt of publications to their last write, in seconds, flush by flush."""
+        return self._flushing.latency
+
+    @property
+    def slices(self) -> Histogram:
+        """How long a flush kept the loop, in seconds, each time that it did."""
+        return self._flushing.slices
+
     def _after_flush(self) -> None:
         """Deal with the connections that the core gave up."""
         raise NotImplementedError
@@ -76,7 +91,7 @@ class Intake:
         except orjson.JSONDecodeError as error:
             return self._refuse("not_json", subject, error=str(error))
         if self.core.publish(channel, payload):
-            self._flushing.publications_wait()
+            self._flushing.publication_came()
         return True
 
     def caught_up(self) -> None:

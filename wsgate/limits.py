@@ -13,6 +13,7 @@ EVENTS_BYTES_MIN = PAYLOAD_BYTES_MAX + ENVELOPE_BYTES_MAX
 # What may come at once, in seconds of the rate: a page that opens asks for much in a moment.
 COMMANDS_BURST_S = 10.0
 PINGS_BURST_S = 4.0
+AGE_JITTER = 0.2  # of the age: who came together shall not be sent away together
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Limits:
     handshake_timeout_s: float = 5.0
     auth_timeout_s: float = 10.0  # from the upgrade to a token in an auth command
     ping_interval_s: float = 25.0  # a client silent for two of them is gone
+    connection_age_max_s: float | None = None  # then it is sent elsewhere, give or take AGE_JITTER
     close_timeout_s: float = 5.0  # for the closing handshake, then the socket is cut
     shutdown_timeout_s: float = 10.0  # for all closing handshakes when the gateway stops
 

@@ -10,13 +10,14 @@ import json
 import logging
 import os
 import sys
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, Literal, cast
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from wsgate.settings import LogFormat, LogLevel
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["json", "text"]
 
 FIRST_KEYS: Final = ("timestamp", "level", "event")
 

@@ -21,10 +21,10 @@ from wsgate.auth.carriers import Credential, CredentialKind
 from wsgate.auth.identity import (
     Identity,
     KeysUnavailable,
-    KeyUnknown,
     Refusal,
     TokenExpired,
     TokenRefused,
+    Undecided,
 )
 from wsgate.protocol import Auth, CloseCode, CommandId, ErrorCode, ProtocolError
 from wsgate.session import Session
@@ -99,7 +99,7 @@ class Login(Generic[_C]):
             return
         try:
             identity = self._authenticator.authenticate(credential)
-        except KeyUnknown:
+        except Undecided:
             self._later(connection, credential, None)
         except (TokenExpired, TokenRefused) as error:
             self._host.lock_out(connection, close_code(error))
@@ -111,7 +111,7 @@ class Login(Generic[_C]):
         credential = Credential(CredentialKind.TOKEN, command.token)
         try:
             identity = self._authenticator.authenticate(credential)
-        except KeyUnknown:
+        except Undecided:
             self._later(connection, credential, command)
         except (TokenExpired, TokenRefused) as error:
             self._refuse(connection, command, error)
@@ -149,10 +149,10 @@ class Login(Generic[_C]):
     def _later(self, connection: _C, credential: Credential, command: Auth | None) -> None:
         connection.session.waiting = []
         self._tasks[connection] = asyncio.get_running_loop().create_task(
-            self._when_keys_are_fresh(connection, credential, command), name="login"
+            self._when_others_have_said(connection, credential, command), name="login"
         )
 
-    async def _when_keys_are_fresh(
+    async def _when_others_have_said(
         self, connection: _C, credential: Credential, command: Auth | None
     ) -> None:
         outcome: Identity | Refused

@@ -84,9 +84,13 @@ class Rules:
     @classmethod
     def from_json(cls, text: str | bytes) -> Rules:
         """From a JSON array of objects with the fields of Rule; ValueError says what is wrong."""
-        entries = orjson.loads(text)
+        return cls.from_entries(orjson.loads(text))
+
+    @classmethod
+    def from_entries(cls, entries: object) -> Rules:
+        """From what such JSON, or TOML, is in Python; ValueError says what is wrong."""
         if not isinstance(entries, list):
-            raise ValueError("rules are a JSON array of objects")
+            raise ValueError("rules are an array of objects")
         return cls(_rule(entry) for entry in entries)
 
     def __len__(self) -> int:

@@ -28,6 +28,10 @@ from wsgate.origins import Origins
 from wsgate.protocol import select_subprotocol
 
 RETRY_AFTER_S = "5"
+LACKS = {
+    "capacity": b"this gateway has as many connections as it may\n",
+    "overload": b"this gateway is overloaded\n",
+}
 SWITCHING = (
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Accept: "
@@ -105,12 +109,10 @@ class Upgrade:
         headers = request.headers
         if "Upgrade" not in headers:
             return self._plain(request.path.partition(b"?")[0])
-        if len(self._hub) >= self._limits.connections_max:
+        lack = self._hub.capacity.lack
+        if lack is not None:
             return self._refuse(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "capacity",
-                b"this gateway has as many connections as it may\n",
-                {"Retry-After": RETRY_AFTER_S},
+                HTTPStatus.SERVICE_UNAVAILABLE, lack, LACKS[lack], {"Retry-After": RETRY_AFTER_S}
             )
         if self._origins is not None and not self._origins.allows(headers.get("Origin")):
             return self._refuse(

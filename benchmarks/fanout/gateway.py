@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,12 @@ class Gateway:
         with urllib.request.urlopen(url, timeout=10) as answer:
             lines = answer.read().decode().splitlines()
         samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-        return {name: float(value) for name, value in samples}
+        found: dict[str, float] = {}  # of several workers, or rules, the sum
+        for name, value in samples:
+            plain = re.sub(r',?(worker="\w+"|subject="[^"]*",type="[^"]*")', "", name)
+            plain = plain.replace("{,", "{").replace("{}", "")
+            found[plain] = found.get(plain, 0.0) + float(value)
+        return found
 
 
 @contextmanager

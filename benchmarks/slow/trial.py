@@ -70,7 +70,11 @@ def trial(bench: Bench, sizes: Sizes, nats_port: int, slow: int) -> Figures:
             "reordered": end["reordered"] + end["duplicates"],
             "damaged": end["damaged"] + end["unasked"],
             "disconnected": slow + sizes.others - connections,
-            "conflated": metrics["ws_messages_conflated_total"],
+            "conflated": sum(
+                value
+                for name, value in metrics.items()
+                if name.startswith("ws_messages_conflated_total")
+            ),
             "blocked": metrics["ws_blocked_connections"],
             "socket_memory_max_kb": held / 1024,
             "old_max_kb": max((one.old_bytes for one in caught_up), default=0) / 1024,

@@ -20,7 +20,8 @@ RATES_MAX = 8
 # The counters that are kept here too.
 TOTALS = [
     "publications", "publications_unwanted", "frames_encoded", "deliveries", "replies",
-    "blocked", "conflated", "dropped", "gaps", "purged", "channels_evicted",
+    "blocked", "gaps", "purged", "channels_evicted",
+    "conflated_gathered", "conflated_owed", "conflated_held", "dropped_gap", "dropped_close",
 ]  # fmt: skip
 
 TICK_MS = 16  # the wheel's
@@ -170,6 +171,8 @@ class Model:
         self.doomed: list[tuple[int, str]] = []
         self.timers: dict[tuple[int, int], int] = {}
         self.totals: Counter[str] = Counter()
+        self.publications: Counter[int] = Counter()  # by rule
+        self.deliveries: Counter[int] = Counter()
         self.seq_floor = 0
         self.now_ms = 0
         self.wheel_tick = 0
@@ -302,6 +305,7 @@ class Model:
     def publish(self, name: str, payload: bytes) -> bool:
         channel = self.channels[name]
         self.totals["publications"] += 1
+        self.publications[channel.rule] += 1
         channel.prev = channel.seq if channel.published else 0
         channel.seq += 1
         channel.published = True
@@ -317,7 +321,7 @@ class Model:
                 if connection.matching(name) and not connection.deaf:
                     self._put(connection, channel)
         elif channel.pending:
-            self.totals["conflated"] += wanted
+            self.totals["conflated_gathered"] += wanted
         else:
             channel.pending = True
             self.pending.append(name)
@@ -328,10 +332,11 @@ class Model:
         if not connection.gapped and self._has_room(connection, frame):
             connection.events.append(Queued(frame, channel.name))
             return
-        self.totals["dropped"] += 1
         if channel.rule == STRICT:
+            self.totals["dropped_close"] += 1
             self._doom(connection, "slow_consumer")
         else:
+            self.totals["dropped_gap"] += 1
             connection.gapped |= 1 << channel.rule
 
     def _has_room(self, connection: Connection, frame: bytes) -> bool:
@@ -344,7 +349,7 @@ class Model:
         if connection.deaf:
             return
         if name in connection.owed:
-            self.totals["conflated"] += 1
+            self.totals["conflated_owed"] += 1
         connection.owed[name] = None
         self._give_up_held(connection, name)
 
@@ -362,7 +367,7 @@ class Model:
             intervals = [connection.subscriptions[name] for name in matching]
             if 0 in intervals or channel.name in connection.owed:
                 if channel.name in connection.owed:
-                    self.totals["conflated"] += 1
+                    self.totals["conflated_owed"] += 1
                 connection.owed[channel.name] = None
             else:
                 self._offer(connection, channel.name, intervals[0])
@@ -377,7 +382,7 @@ class Model:
         elif not clock.held and clock.instant == self.instant:
             self._owe(connection, name)
         elif name in clock.held:
-            self.totals["conflated"] += 1
+            self.totals["conflated_held"] += 1
         else:
             clock.held[name] = None
             self._wind(connection)
@@ -511,23 +516,25 @@ class Model:
             self._write(connection)
 
     def _write(self, connection: Connection) -> None:
-        is_reply, is_publication, is_close = bool(connection.control), False, False
+        is_reply, published, is_close = bool(connection.control), None, False
         if connection.control:
             frame = connection.control.pop(0).frame
         elif connection.events:
             event = connection.events.pop(0)
-            frame, is_publication = event.frame, event.channel is not None
+            frame, published = event.frame, event.channel
         elif connection.owed:
             name = next(iter(connection.owed))
             del connection.owed[name]
-            frame, is_publication = self.channels[name].frame(), True
+            frame, published = self.channels[name].frame(), name
         else:
             assert connection.close is not None
             frame, connection.close, is_close = connection.close, None, True
         if not self._send(connection, frame):
             return
         self.totals["replies"] += is_reply
-        self.totals["deliveries"] += is_publication
+        if published is not None:
+            self.totals["deliveries"] += 1
+            self.deliveries[RULE_OF[published.split(".")[0]]] += 1
         if is_close:
             self._doom(connection, "closed")
 

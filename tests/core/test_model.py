@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from tests.core import model as plain
 from tests.core import rfc6455
 from tests.core.model import Connection, Model
-from tests.core.rig import ALL, Rig, gap_message, rule_of, slot_of
+from tests.core.rig import ALL, RULES, Rig, gap_message, rule_of, slot_of
 from tests.core.wire import Carry
 from wsgate.core.frame import Frame
 from wsgate.core.roster import ALIVE_TIMER, TooManyChannels, TooManyRates
@@ -385,6 +385,11 @@ class CoreAgainstModel(RuleBasedStateMachine):
         totals = self.core.counters.snapshot()
         for name in plain.TOTALS:
             assert totals[name] == self.model.totals[name], name
+        for place in range(len(RULES)):
+            assert self.core.counters.of_rule(place) == {
+                "publications": self.model.publications[place],
+                "deliveries": self.model.deliveries[place],
+            }
         connections = self.model.connections.values()
         assert self.core.channels.count == len(self.model.channels)
         assert self.delivery.slots.count == len(connections)

@@ -13,17 +13,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from tests.support.certificates import Certificate
 from tests.support.client import ACCEPT, Client, request
 from tests.support.feed import until
 from tests.support.tls_client import TlsClient
+from wsgate.admin import Admin
 from wsgate.app import Gateway
+from wsgate.auth.identity import Identity
 from wsgate.core.fanout import Fanout
+from wsgate.desk import Desk
 from wsgate.hub import Connection, Hub
 from wsgate.limits import Limits
+from wsgate.metrics.collector import registry
 from wsgate.settings import Settings
 from wsgate.sources import Feed
 from wsgate.sources.local import LocalSource
+from wsgate.supervisor.busiest import busiest
+from wsgate.supervisor.sockets import listen
+from wsgate.supervisor.tickets import TicketOffice
 
 # Tests that set it have every gateway, and all its clients, speak TLS.
 over_tls: Certificate | None = None
@@ -39,18 +48,65 @@ class LateSource(LocalSource):
         await super().start()
 
 
+def worker(settings: Settings, **options: Any) -> Gateway:
+    """What the settings make of a worker, in this process, on a socket of its own."""
+    (listening,) = listen(settings.ws_host, settings.ws_port, 1)
+    return Gateway(settings.blueprint(), listening, **options)
+
+
 class LocalGateway:
     """``publish`` is what a backend would do; ``connect`` what a browser would."""
 
-    def __init__(self, settings: Settings, source: type[LocalSource] = LocalSource) -> None:
-        self.app = Gateway(settings, source_factory=self._make_source)
+    """A ``source`` of None: the gateway's own, as the settings have it."""
+
+    def __init__(self, settings: Settings, source: type[LocalSource] | None = LocalSource) -> None:
+        self.settings = settings
+        self.tickets = TicketOffice(self, settings.ws_ticket_ttl_s)
+        self.app = worker(
+            settings, source_factory=source and self._make_source, redeem=self._redeem
+        )
         self._source_type = source
         self._clients: list[Client] = []
         self._stop: asyncio.Task[None] | None = None
 
     def _make_source(self, feed: Feed) -> Sequence[LocalSource]:
+        assert self._source_type is not None
         self.source = self._source_type(feed)
         return [self.source]
+
+    @asynccontextmanager
+    async def admin(self) -> AsyncIterator[Admin]:
+        """Its port for operators, as the supervisor would have it."""
+        office = None if self.settings.ws_auth == "none" else self.tickets
+        admin = Admin("127.0.0.1", 0, self, office)
+        await admin.start()
+        try:
+            yield admin
+        finally:
+            await admin.stop()
+
+    async def ill(self) -> list[str]:
+        return []
+
+    async def not_ready(self) -> list[str]:
+        return self.app.not_ready()
+
+    async def metrics(self) -> CollectorRegistry:
+        return registry(self.app)
+
+    async def busiest(self, top: int) -> list[dict[str, Any]]:
+        return await busiest(self, top)
+
+    async def ask_all(self, question: str, argument: Any = None) -> list[tuple[int, Any]]:
+        return [(0, await self.ask_any(question, argument))]
+
+    async def ask_any(self, question: str, argument: Any = None) -> Any:
+        """As the supervisor asks."""
+        return await Desk(self.app).answer(question, argument)
+
+    async def _redeem(self, ticket: str) -> Identity | None:
+        found = self.tickets.redeem(ticket)
+        return None if found is None else Identity.from_plain(found)
 
     @property
     def port(self) -> int:
@@ -132,7 +188,7 @@ async def local_gateway(
         def limits(self) -> Limits:
             return replace(super().limits(), **(limits or {}))  # type: ignore[arg-type]
 
-    defaults: dict[str, Any] = {"ws_host": "127.0.0.1", "ws_port": 0, "ws_admin_port": 0}
+    defaults: dict[str, Any] = {"ws_host": "127.0.0.1", "ws_port": 0, "ws_workers": 1}
     # Tests say in a moment what clients say in minutes.
     defaults |= {"ws_max_commands_per_s": 0, "ws_max_pings_per_s": 0}
     if over_tls is not None:

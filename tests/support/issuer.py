@@ -152,3 +152,7 @@ class Issuer:
         return web.Response(
             body=document, status=status, headers=headers, content_type="application/json"
         )
+
+
+async def no_tickets(ticket: str) -> None:
+    """Redeems none."""

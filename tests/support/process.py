@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -37,6 +38,7 @@ class GatewayProcess:
         self, directory: Path, *, descriptors: int | None = None, **settings: object
     ) -> None:
         defaults = {"WS_HOST": "127.0.0.1", "WS_PORT": 0, "WS_ADMIN_PORT": 0, "NATS_URL": NOBODY}
+        defaults |= {"WS_WORKERS": 1, "WS_DRAIN_DELAY_S": 0}
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(OURS)},
             **{name: str(value) for name, value in {**defaults, **settings}.items()},
@@ -132,11 +134,20 @@ class GatewayProcess:
                 return error.code, error.read().decode()
 
     def metrics(self) -> dict[str, float]:
-        """Every sample, by its name with labels as they stand there."""
+        """Every sample, by its name with labels as they stand there, but for worker's and rule's.
+
+        Of several workers, or rules, the sum.
+        """
         status, text = self.get("/metrics")
         assert status == 200
         lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
-        return {name: float(value) for name, value in lines}
+        found: dict[str, float] = {}
+        for name, value in lines:
+            if 'worker="supervisor"' not in name:
+                plain = re.sub(r',?(worker="\d+"|subject="[^"]*",type="[^"]*")', "", name)
+                plain = plain.replace("{,", "{").replace("{}", "")
+                found[plain] = found.get(plain, 0.0) + float(value)
+        return found
 
     def metric(self, name: str) -> float:
         return self.metrics()[name]

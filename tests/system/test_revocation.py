@@ -14,6 +14,7 @@ from structlog.testing import LogCapture
 
 from tests.support.client import Client, request
 from tests.support.feed import RecordingFeed, run, until
+from tests.support.gateway import worker
 from tests.support.issuer import SECRET, token
 from tests.support.nats import NatsServer, Publisher, nats_server
 from wsgate.app import Gateway
@@ -41,7 +42,7 @@ ALLOWED = DENIED.replace(REVOKE_SUBJECT, "elsewhere")
 
 @asynccontextmanager
 async def gateway(server: NatsServer, **settings: Any) -> AsyncIterator[Gateway]:
-    running = Gateway(
+    running = worker(
         Settings(ws_host="127.0.0.1", ws_port=0, ws_admin_port=0, nats_url=[server.url], **settings)
     )
     await running.start()

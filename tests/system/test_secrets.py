@@ -8,6 +8,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ import structlog
 
 from tests.support.client import UPGRADE, Client, request
 from tests.support.feed import run, until
+from tests.support.gateway import LocalGateway, worker
 from tests.support.issuer import SECRET, encoded, token
 from tests.support.nats import NatsServer, Publisher
 from wsgate import log
-from wsgate.app import Gateway
 from wsgate.settings import Settings
 
 STATE = "token.abc.update"
@@ -71,8 +72,9 @@ def objects_of(root: object) -> Iterator[object]:
 class Session:
     """Goes every way in, and keeps all that comes back."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: LocalGateway, admin_port: int) -> None:
         self.gateway = gateway
+        self.admin_port = admin_port
         self.seen: list[str] = []
         self.clients: list[Client] = []
         self.statuses: list[int] = []
@@ -97,7 +99,7 @@ class Session:
         return message
 
     async def admin(self, method: str, path: str, bearer: str = "") -> tuple[int, str]:
-        url = f"http://127.0.0.1:{self.gateway.admin_port}{path}"
+        url = f"http://127.0.0.1:{self.admin_port}{path}"
         headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
         async with (
             aiohttp.ClientSession() as session,
@@ -120,7 +122,7 @@ MALFORMED = [
 
 async def send_nonsense(session: Session) -> None:
     """To both ports. The answers are the sender's own affair: only the log is searched."""
-    for port in (session.gateway.port, session.gateway.admin_port):
+    for port in (session.gateway.port, session.admin_port):
         for text in MALFORMED:
             client = await Client.dial(port)
             await client.send(text.encode())
@@ -168,15 +170,15 @@ async def live_through(session: Session) -> str:
     return ticket
 
 
-def everything_shown(gateway: Gateway) -> Iterator[str]:
+def everything_shown(gateway: LocalGateway) -> Iterator[str]:
     kinds = set()
-    for one in objects_of(gateway):
+    for one in objects_of([gateway.app, gateway.tickets]):
         kinds.add(type(one).__name__)
         yield f"{one!r} {one}"
     # Or the search went past what it is for.
     assert kinds >= {
         *("Gateway", "Hub", "Login", "Authenticator", "KeySource", "KeySet", "Key", "Tickets"),
-        *("Verifier", "Settings", "NatsSource", "NatsLink", "Upgrade", "Connection", "Session"),
+        *("Verifier", "Blueprint", "NatsSource", "NatsLink", "Upgrade", "Connection", "Session"),
         *("Identity", "Revocations"),
     }, kinds
 
@@ -209,14 +211,17 @@ def test_no_secret_shows(format: Any, tmp_path: Path) -> None:
             nats_user="gateway",
             nats_password=PASSWORD,
         )
-        gateway = Gateway(settings)
+        local = LocalGateway(settings, None)
+        gateway = local.app
         await gateway.start()
-        session = Session(gateway)
+        operators = AsyncExitStack()
+        admin = await operators.enter_async_context(local.admin())
+        session = Session(local, admin.port)
         try:
             await until(lambda: gateway.not_ready() == [], "a gateway that is ready")
             ticket = await live_through(session)
             await send_nonsense(session)
-            shown.extend(everything_shown(gateway))
+            shown.extend(everything_shown(local))
             with Publisher(server, "gateway", PASSWORD) as backend:
                 backend.publish("wsgate.control.revoke", f'{{"nobody":"{GOOD}"}}'.encode())
                 backend.publish("wsgate.control.revoke", b'{"subject":"user-1"}')
@@ -235,6 +240,7 @@ def test_no_secret_shows(format: Any, tmp_path: Path) -> None:
         finally:
             for client in session.clients:
                 client.close()
+            await operators.aclose()
             await gateway.stop()
         shown.extend(session.seen)
 
@@ -249,7 +255,7 @@ def test_no_secret_shows(format: Any, tmp_path: Path) -> None:
         forget_loggers()
         server.kill()
     logged = output.getvalue().decode()
-    for event in ("connected", "control message refused", "nats_login_refused", "listening"):
+    for event in ("connected", "control message refused", "nats_login_refused"):
         assert event in logged, "or the search went past what it is for"
     assert "ws_auth_refused_total" in "".join(shown)
     for mark in {*marks(), ticket[:16]}:
@@ -269,7 +275,7 @@ def test_no_secret_shows_when_the_start_fails(tmp_path: Path) -> None:
             ws_host="127.0.0.1", ws_port=0, ws_admin_port=0, ws_auth="jwt", ws_jwt_keys=[str(bad)]
         )
         with pytest.raises(OSError) as caught:
-            await Gateway(settings).start()
+            await worker(settings).start()
         assert str(caught.value.strerror).startswith("WS_JWT_KEYS cannot be used: ")
         lines = traceback.format_exception(caught.value)
         assert not [line for line in lines if PASSWORD in line]

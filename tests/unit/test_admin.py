@@ -19,13 +19,30 @@ def run(test: Coroutine[Any, Any, None]) -> None:
     uvloop.run(asyncio.wait_for(test, 20))
 
 
+class Told:
+    """A gateway as operators are told of it."""
+
+    def __init__(self) -> None:
+        self.illnesses: list[str] = []
+        self.reasons: list[str] = []
+        self.registry = CollectorRegistry()
+
+    async def ill(self) -> list[str]:
+        return self.illnesses
+
+    async def not_ready(self) -> list[str]:
+        return self.reasons
+
+    async def metrics(self) -> CollectorRegistry:
+        return self.registry
+
+    async def busiest(self, top: int) -> list[dict[str, Any]]:
+        return []
+
+
 @asynccontextmanager
-async def serving(
-    reasons: list[str] | None = None, registry: CollectorRegistry | None = None
-) -> AsyncIterator[aiohttp.ClientSession]:
-    admin = Admin(
-        "127.0.0.1", 0, ready=lambda: reasons or [], registry=registry or CollectorRegistry()
-    )
+async def serving(told: Told) -> AsyncIterator[aiohttp.ClientSession]:
+    admin = Admin("127.0.0.1", 0, told)
     await admin.start()
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{admin.port}") as session:
@@ -36,17 +53,25 @@ async def serving(
 
 def test_healthz_whatever_is_not_ready() -> None:
     async def test() -> None:
-        async with serving(["nats: not connected"]) as client, client.get("/healthz") as answer:
-            assert (answer.status, await answer.text()) == (200, "ok\n")
-            assert answer.headers["Cache-Control"] == "no-store"
+        told = Told()
+        told.reasons.append("nats: not connected")
+        async with serving(told) as client:
+            async with client.get("/healthz") as answer:
+                assert (answer.status, await answer.text()) == (200, "ok\n")
+                assert answer.headers["Cache-Control"] == "no-store"
+            told.illnesses.append("no worker serves clients")
+            async with client.get("/healthz") as answer:
+                assert answer.status == 503
+                assert await answer.json() == {"ill": told.illnesses}
 
     run(test())
 
 
 def test_readyz_says_why_not() -> None:
     async def test() -> None:
-        reasons: list[str] = []
-        async with serving(reasons) as client:
+        told = Told()
+        reasons = told.reasons
+        async with serving(told) as client:
             async with client.get("/readyz") as answer:
                 assert (answer.status, await answer.text()) == (200, "ready\n")
             reasons += ["nats: not connected", "stopping"]
@@ -69,10 +94,10 @@ def test_readyz_says_why_not() -> None:
 )
 def test_metrics_in_the_form_that_is_asked_for(accept: str, content_type: str, end: str) -> None:
     async def test() -> None:
-        registry = CollectorRegistry()
-        Counter("things", "Things.", registry=registry).inc(2)
+        told = Told()
+        Counter("things", "Things.", registry=told.registry).inc(2)
         async with (
-            serving(registry=registry) as client,
+            serving(told) as client,
             client.get("/metrics", headers={"Accept": accept}) as answer,
         ):
             assert answer.status == 200
@@ -86,7 +111,7 @@ def test_metrics_in_the_form_that_is_asked_for(accept: str, content_type: str, e
 
 def test_index_names_the_paths() -> None:
     async def test() -> None:
-        async with serving() as client:
+        async with serving(Told()) as client:
             async with client.get("/") as answer:
                 text = await answer.text()
             assert text.startswith(f"wsgate {version('wsgate')}\n")
@@ -106,7 +131,7 @@ def test_index_names_the_paths() -> None:
 
 def test_a_busy_port_is_named_with_its_setting() -> None:
     async def test(port: int) -> None:
-        admin = Admin("127.0.0.1", port, ready=list, registry=CollectorRegistry())
+        admin = Admin("127.0.0.1", port, Told())
         with pytest.raises(OSError) as caught:
             await admin.start()
         assert caught.value.strerror == (
@@ -119,7 +144,7 @@ def test_a_busy_port_is_named_with_its_setting() -> None:
 
 def test_a_host_that_is_none() -> None:
     async def test() -> None:
-        admin = Admin("no.such.host.invalid", 0, ready=list, registry=CollectorRegistry())
+        admin = Admin("no.such.host.invalid", 0, Told())
         with pytest.raises(OSError) as caught:
             await admin.start()
         assert caught.value.strerror is not None
@@ -132,7 +157,7 @@ def test_a_host_that_is_none() -> None:
 
 def test_nothing_listens_after_a_stop() -> None:
     async def test() -> None:
-        admin = Admin("127.0.0.1", 0, ready=list, registry=CollectorRegistry())
+        admin = Admin("127.0.0.1", 0, Told())
         await admin.start()
         await admin.stop()
         with pytest.raises(ConnectionRefusedError):

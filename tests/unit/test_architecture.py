@@ -31,31 +31,44 @@ ALLOWED = {
     "rates": set(),
     "origins": set(),
     "control": {"auth"},
-    "settings": COMMON | {"auth", "control", "networks", "origins"},
-    "config": {"settings"},
-    "log": {"settings"},
+    "log": set(),
+    "blueprint": COMMON | {"auth", "log"},
+    "settings": COMMON | {"auth", "blueprint", "control", "log", "networks", "origins"},
     "core": set(),
     "edge": {"core", "throttle", "networks", "proxy_protocol", "rates"},
     "deflate": set(),
     "session": COMMON | {"auth"},
     "subscribing": COMMON | {"auth", "core"},
     "login": COMMON | {"auth", "session"},
-    "flush": {"core"},
+    "histogram": set(),
+    "stalls": {"histogram"},
+    "flush": {"core", "histogram"},
     "turns": set(),
-    "intake": COMMON | {"control", "core", "deflate", "flush"},
+    "intake": COMMON | {"control", "core", "deflate", "flush", "histogram"},
+    "board": set(),
+    "capacity": {"board"},
     "hub": COMMON
-    | {"auth", "intake", "login", "session", "subscribing", "core", "flush", "rates", "turns"},
+    | {"auth", "capacity", "intake", "login", "session", "subscribing"}
+    | {"core", "flush", "histogram", "rates", "turns"},
     "auth": COMMON,
     "sources": COMMON,
     "upgrade": COMMON | {"auth", "deflate", "hub", "edge", "networks", "origins"},
-    "admin": {"auth"},
-    "metrics": {"auth", "hub", "sources"},
+    "metrics": {"auth", "histogram", "hub", "sources"},
     "app": COMMON
-    | {"auth", "control", "networks", "origins", "settings", "edge", "hub", "sources", "upgrade"}
-    | {"admin", "metrics"},
-    "tools": {"app", "config", "settings", "log", "protocol", "rules", "sources"},
-    "cli": {"app", "config", "descriptors", "log", "tools"},
-    "__main__": {"cli"},
+    | {"auth", "blueprint", "capacity", "control", "networks", "origins", "edge", "hub", "sources"}
+    | {"stalls", "upgrade"},
+    "channel": set(),
+    "orders": {"blueprint"},
+    "desk": {"app", "auth", "channel", "metrics"},
+    "worker": {"app", "auth", "board", "capacity", "channel", "desk", "log", "orders"},
+    "admin": set(),
+    "supervisor": {"admin", "auth", "blueprint", "board", "channel", "descriptors", "edge"}
+    | {"metrics", "orders", "settings"},
+    "tools": COMMON
+    | {"auth", "blueprint", "control", "descriptors", "edge", "log", "settings"}
+    | {"sources", "supervisor"},
+    "cli": {"log", "settings", "supervisor", "tools"},
+    "__main__": {"cli", "tools"},
     "__init__": set(),
 }
 
@@ -151,26 +164,52 @@ def modules_loaded_by(code: str) -> set[str]:
 
 def test_serve_never_loads_the_tools() -> None:
     code = """
-import uvloop
-import wsgate.app, wsgate.cli
+import wsgate.supervisor.run, wsgate.cli
 
-async def nothing(settings):
+async def nothing(loaded):
     return 0
 
-wsgate.app.run = nothing
+wsgate.supervisor.run.run = nothing
 try:
     wsgate.cli.app(["serve"])
 except SystemExit as end:
     assert end.code == 0
 """
     loaded = modules_loaded_by(code)
-    assert {"wsgate.hub", "wsgate.config", "wsgate.log"} <= loaded
+    assert {"wsgate.supervisor.fleet", "wsgate.settings.reading", "wsgate.log"} <= loaded
     assert not [name for name in loaded if name.startswith("wsgate.tools")]
+    assert not loaded & {"wsgate.hub", "picows", "nats", "uvloop"}, "what only workers need"
+
+
+def test_a_worker_never_loads_what_only_the_supervisor_needs() -> None:
+    loaded = modules_loaded_by("import wsgate.worker")
+    assert {"wsgate.hub", "wsgate.desk"} <= loaded
+    assert not loaded & {"pydantic", "pydantic_settings", "typer", "wsgate.settings"}
+    assert not [name for name in loaded if name.startswith(("wsgate.tools", "wsgate.supervisor"))]
 
 
 def test_the_command_line_alone_loads_little() -> None:
     loaded = modules_loaded_by("import wsgate.cli")
     assert not loaded & {"aiohttp", "nats", "picows", "prometheus_client", "wsgate.hub"}
+
+
+def test_a_health_check_loads_next_to_nothing() -> None:
+    code = """
+import sys
+sys.argv = ["wsgate", "healthcheck", "--help"]
+from wsgate.__main__ import main
+try:
+    main()
+except SystemExit as end:
+    assert end.code == 0
+"""
+    loaded = modules_loaded_by(code)
+    ours = {name for name in loaded if name.startswith("wsgate.")}
+    assert ours == {
+        *("wsgate.__main__", "wsgate.tools"),
+        *("wsgate.tools.healthcheck", "wsgate.tools.admin_port"),
+    }
+    assert not loaded & {"pydantic", "typer", "rich", "orjson", "asyncio", "importlib.metadata"}
 
 
 def test_the_core_alone_loads_no_io() -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import resource
+import shlex
 import signal
 import socket
 import subprocess
@@ -11,42 +11,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
 from typer.testing import CliRunner
 
+from tests.support.command import DEADLINE_S, command, environment, wsgate
 from wsgate import cli, descriptors
 from wsgate.tools.demo import run as demo_run
 
-DEADLINE_S = 30
 ANY_PORTS = {"WS_HOST": "127.0.0.1", "WS_PORT": "0", "WS_ADMIN_PORT": "0"}
 # Nobody listens on port 1: what is under test here does not need NATS.
 NO_NATS = {"NATS_URL": "nats://127.0.0.1:1"}
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "wsgate", *arguments]
-
-
-def environment(**settings: str) -> dict[str, str]:
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("WS_", "NATS_", "LOG_"))
-    }
-    return {**inherited, **settings}
-
-
-def wsgate(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments),
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-    )
 
 
 @contextmanager
@@ -87,8 +65,16 @@ def test_version(module: bool) -> None:
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_names_the_commands(flag: str) -> None:
     output = CliRunner().invoke(cli.app, [flag]).output
-    assert "serve" in output
-    assert "demo" in output
+    for name in ("serve", "check-config", "config", "demo", "healthcheck", "doctor", "top"):
+        assert name in output
+
+
+@pytest.mark.parametrize(("name", "first"), [("docs", "| name |"), ("env", "# Settings of")])
+def test_config_prints_what_there_is_to_set(name: str, first: str) -> None:
+    done = CliRunner().invoke(cli.app, ["config", name])
+    assert done.exit_code == 0
+    assert done.output.startswith(first)
+    assert "WS_MAX_CONNECTIONS" in done.output
 
 
 def test_completion() -> None:
@@ -98,6 +84,42 @@ def test_completion() -> None:
         COMP_CWORD="1",
     )
     assert done.stdout.split() == ["serve"]
+
+
+def test_completion_is_installed_and_lists_the_commands(tmp_path: Path) -> None:
+    wsgate(
+        "--install-completion",
+        "bash",
+        HOME=str(tmp_path),
+        # The shell is not looked for among the parents of this test, but given.
+        _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1",
+    )
+    script = """
+        source ~/.bashrc
+        COMP_WORDS=(wsgate "") COMP_CWORD=1
+        $(complete -p wsgate | sed 's/.* -F \\([^ ]*\\).*/\\1/') "$WSGATE"
+        printf '%s\\n' "${COMPREPLY[@]}"
+    """
+    wrapper = tmp_path / "wsgate"
+    wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(command())} "$@"\n')
+    wrapper.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=environment(HOME=str(tmp_path), WSGATE=str(wrapper)),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+    commands = {"serve", "demo", "healthcheck", "doctor", "top"}
+    assert commands <= set(done.stdout.split()), done.stderr
+
+
+def test_no_traceback_of_what_only_one_command_does() -> None:
+    for arguments in (["top", "--url", "ftp://x"], ["top", "--once", "--url", "127.0.0.1:1"]):
+        done = wsgate(*arguments)
+        assert done.returncode == (2 if "ftp://x" in arguments else 1)
+        assert done.stdout == ""
+        assert done.stderr.startswith("wsgate: ") and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])

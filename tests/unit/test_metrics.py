@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,25 +14,32 @@ import uvloop
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from wsgate import metrics
 from wsgate.auth import authenticator as auth
 from wsgate.auth.keys import KeySource
 from wsgate.auth.keyset import from_secret
 from wsgate.auth.origins import Given
 from wsgate.auth.permissions import NOTHING
+from wsgate.auth.tickets import Tickets
 from wsgate.auth.verifier import TokenOptions
 from wsgate.core.sink import PythonSink
+from wsgate.histogram import Histogram
 from wsgate.hub import Hub
 from wsgate.limits import Limits
-from wsgate.metrics import GatewayCollector, registry
+from wsgate.metrics import auth as auth_metrics
+from wsgate.metrics import connections, feeds, publications
+from wsgate.metrics.collector import GatewayCollector, registry
 from wsgate.protocol import CloseCode
-from wsgate.rules import DEFAULT_RULES
+from wsgate.rules import DEFAULT_RULES, Rule
 from wsgate.sources import Source
 from wsgate.sources.local import LocalSource
+from wsgate.supervisor.fleet import Fleet
+from wsgate.supervisor.load import NO_LIMITS
+from wsgate.supervisor.measures import fleet_metrics
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "operations.md"
 
+UPDATE, COMMENT = DEFAULT_RULES[0], DEFAULT_RULES[1]
 Samples = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -56,7 +65,7 @@ class NatsLike:
     async def stop(self) -> None: ...
 
     def snapshot(self) -> dict[str, int | float | str]:
-        keys = [*metrics.SOURCE_TOTALS, *metrics.SOURCE_LEVELS]
+        keys = [*feeds.TOTALS, *feeds.LEVELS]
         return {"server": "nats://x", **{key: place for place, key in enumerate(keys, 1)}}
 
 
@@ -90,11 +99,17 @@ class Tls:
     failures: int = 4
 
 
+@dataclass
+class Stalls:
+    lag: Histogram = field(default_factory=lambda: Histogram((0.001, 0.1)))
+    pauses: list[Histogram] = field(default_factory=lambda: [Histogram((0.01,)) for _ in range(3)])
+
+
 class Authenticator:
     """One that counted everything there is to count."""
 
     def __init__(self) -> None:
-        keys = [*metrics.AUTH_REFUSALS, *metrics.AUTH_TOTALS, *metrics.AUTH_LEVELS]
+        keys = [*auth_metrics.REFUSALS, *auth_metrics.TOTALS, *auth_metrics.LEVELS]
         self.counts = {key: place for place, key in enumerate(keys, 1)}
 
     def snapshot(self) -> dict[str, int | float]:
@@ -108,18 +123,24 @@ class Gateway:
     upgrade: Upgrade = field(default_factory=Upgrade)
     acceptor: Acceptor = field(default_factory=Acceptor)
     handshakes: Handshakes = field(default_factory=Handshakes)
+    stalls: Stalls = field(default_factory=Stalls)
     tls: Tls | None = field(default_factory=Tls)
     authenticator: Authenticator | None = field(default_factory=Authenticator)
 
 
 class Client:
     handle = 0
+    opened_ms = 0
     window_bits = 0
     credential = None
     end_reason: str | None = None
     address_group: str | None = None
     peer = "somebody"
     session: Any = None
+    established = True
+
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
 
 
 def with_gateway(test: Callable[[Gateway, Socket], Coroutine[Any, Any, None]]) -> None:
@@ -146,23 +167,35 @@ def scrape(gateway: Gateway) -> Samples:
     }
 
 
+def rule(of: Rule) -> tuple[tuple[str, str], ...]:
+    return (("subject", of.subject), ("type", of.type))
+
+
 async def flushed(hub: Hub) -> None:
     while hub.core.delivery.dirty_count or hub.core.owes_publications:
         await asyncio.sleep(0)
 
 
-def subscribe(hub: Hub, channel: str) -> Client:
+async def subscribe(hub: Hub, *channels: str) -> Client:
     client = Client()
     hub.opened(client)  # type: ignore[arg-type]
-    hub.received(client, b'{"type":"subscribe","channels":["%s"]}' % channel.encode())  # type: ignore[arg-type]
+    await subscribe_also(hub, client, *channels)
     return client
+
+
+async def subscribe_also(hub: Hub, client: Client, *channels: str) -> None:
+    """Return when it is done, which on a busy machine is not in this round of the loop."""
+    command = {"type": "subscribe", "channels": channels}
+    hub.received(client, json.dumps(command).encode())  # type: ignore[arg-type]
+    while len(hub.turns):
+        await asyncio.sleep(0)
 
 
 def test_what_happens_is_counted() -> None:
     async def test(gateway: Gateway, sink: Socket) -> None:
         hub = gateway.hub
-        clients = [subscribe(hub, "token.a.comment") for _ in range(3)]
-        subscribe(hub, "token.*.comment")
+        clients = [await subscribe(hub, "token.a.comment") for _ in range(3)]
+        await subscribe(hub, "token.*.comment")
         assert hub.publish("token.a.comment", b"{}")
         assert hub.publish("token.b.update", b"{}")
         assert not hub.publish("token.a.comment", b"{")
@@ -191,12 +224,14 @@ def test_what_happens_is_counted() -> None:
         assert seen["ws_handshakes_refused_total", (("reason", "not_a_websocket"),)] == 0
         assert seen["ws_subscriptions_current", ()] == 3
         assert seen["ws_channels_current", ()] == 2
-        assert seen["ws_publications_total", ()] == 2
+        assert seen["ws_publications_total", rule(UPDATE)] == 1
+        assert seen["ws_publications_total", rule(COMMENT)] == 1
         assert seen["ws_publications_unwanted_total", ()] == 1
         assert seen["ws_publications_refused_total", (("reason", "not_json"),)] == 1
         assert seen["ws_publications_refused_total", (("reason", "no_rule"),)] == 1
         assert seen["ws_publications_refused_total", (("reason", "too_large"),)] == 0
-        assert seen["ws_messages_sent_total", ()] == 4
+        assert seen["ws_messages_sent_total", rule(COMMENT)] == 4
+        assert seen["ws_messages_sent_total", rule(UPDATE)] == 0
         assert seen["ws_replies_sent_total", ()] == 4
         assert seen["ws_sent_bytes_total", ()] > 4 * len(b"{}")
         assert seen["ws_messages_dropped_total", (("reason", "overflow"),)] == 0
@@ -209,7 +244,8 @@ def test_what_happens_is_counted() -> None:
 def test_what_is_owed_is_a_level() -> None:
     async def test(gateway: Gateway, sink: Socket) -> None:
         hub = gateway.hub
-        event, state = subscribe(hub, "token.a.comment"), subscribe(hub, "token.a.update")
+        event = await subscribe(hub, "token.a.comment")
+        state = await subscribe(hub, "token.a.update")
         await flushed(hub)
         sink.full = True
         for number in b"123":
@@ -223,13 +259,150 @@ def test_what_is_owed_is_a_level() -> None:
         assert seen["ws_backlog_events", ()] == 2
         assert seen["ws_backlog_bytes", ()] > 0
         assert seen["ws_backlog_states", ()] == 1
-        assert seen["ws_messages_conflated_total", ()] == 1
+        assert seen["ws_messages_conflated_total", (("reason", "owed"),)] == 1
+        assert seen["ws_messages_conflated_total", (("reason", "gathered"),)] == 0
 
         for client in (event, state):
             hub.lost(client)  # type: ignore[arg-type]
         seen = scrape(gateway)
         assert seen["ws_backlog_events", ()] == seen["ws_backlog_states", ()] == 0
         assert seen["ws_blocked_connections", ()] == 0
+
+    with_gateway(test)
+
+
+def buckets(seen: Samples, name: str, **labels: str) -> dict[str, float]:
+    """How many a histogram has up to each bound."""
+    found = {}
+    for (sample, pairs), value in seen.items():
+        rest = dict(pairs)
+        bound = rest.pop("le", "")
+        if sample == f"{name}_bucket" and rest == labels:
+            found[bound] = value
+    return found
+
+
+def test_a_histogram_is_told_as_prometheus_has_it() -> None:
+    async def test(gateway: Gateway, sink: Socket) -> None:
+        for lag in (0.0005, 0.05, 0.06, 7.0):
+            gateway.stalls.lag.observe(lag)
+        gateway.stalls.pauses[2].observe(0.5)
+        seen = scrape(gateway)
+        assert buckets(seen, "ws_event_loop_lag_seconds") == {"0.001": 1, "0.1": 3, "+Inf": 4}
+        assert seen["ws_event_loop_lag_seconds_count", ()] == 4
+        assert seen["ws_event_loop_lag_seconds_sum", ()] == pytest.approx(7.1105)
+        oldest = (("generation", "2"),)
+        assert seen["ws_gc_pause_seconds_count", oldest] == 1
+        assert seen["ws_gc_pause_seconds_count", (("generation", "0"),)] == 0
+        assert buckets(seen, "ws_gc_pause_seconds", generation="2") == {"0.01": 0, "+Inf": 1}
+
+    with_gateway(test)
+
+
+def test_how_long_connections_lasted_is_told_when_they_end() -> None:
+    async def test(gateway: Gateway, sink: Socket) -> None:
+        hub = gateway.hub
+        short, long = [await subscribe(hub, "token.a.comment") for _ in range(2)]
+        assert scrape(gateway)["ws_connection_duration_seconds_count", ()] == 0
+        long.opened_ms -= 100_000
+        hub.lost(short)  # type: ignore[arg-type]
+        hub.lost(long)  # type: ignore[arg-type]
+        seen = scrape(gateway)
+        assert 100 <= seen["ws_connection_duration_seconds_sum", ()] < 160
+        found = buckets(seen, "ws_connection_duration_seconds")
+        assert (found["60.0"], found["300.0"], found["+Inf"]) == (1, 2, 2)
+
+    with_gateway(test)
+
+
+def test_subscriptions_are_told_as_they_are_now() -> None:
+    async def test(gateway: Gateway, sink: Socket) -> None:
+        hub = gateway.hub
+        first = await subscribe(hub, "token.a.comment")
+        await subscribe(hub, "token.a.comment")
+        await subscribe_also(hub, first, "token.b.update", "global.>")
+        seen = scrape(gateway)
+        found = buckets(seen, "ws_subscriptions_per_client")
+        assert (found["0.0"], found["1.0"], found["2.0"], found["5.0"]) == (0, 1, 1, 2)
+        assert seen["ws_subscriptions_per_client_sum", ()] == 4
+        found = buckets(seen, "ws_subscribers_per_channel")
+        assert (found["0.0"], found["1.0"], found["2.0"], found["+Inf"]) == (0, 1, 2, 2)
+        assert seen["ws_subscribers_per_channel_sum", ()] == 3  # not who has a pattern
+
+        hub.lost(first)  # type: ignore[arg-type]
+        seen = scrape(gateway)
+        assert seen["ws_subscriptions_per_client_count", ()] == 1
+        assert seen["ws_subscribers_per_channel_sum", ()] == 1
+
+    with_gateway(test)
+
+
+def test_latency_is_observed_once_for_each_flush() -> None:
+    async def test(gateway: Gateway, sink: Socket) -> None:
+        hub = gateway.hub
+        for _ in range(5):
+            await subscribe(hub, "token.a.comment")
+        await flushed(hub)
+        assert scrape(gateway)["ws_message_latency_seconds_count", ()] == 0, "replies are none"
+        for _ in range(3):
+            hub.publish("token.a.comment", b"{}")
+        time.sleep(0.03)  # what the loop does meanwhile counts
+        hub.publish("token.a.comment", b"{}")
+        await flushed(hub)
+        seen = scrape(gateway)
+        assert seen["ws_messages_sent_total", rule(COMMENT)] == 20
+        assert seen["ws_message_latency_seconds_count", ()] == 1
+        assert seen["ws_message_latency_seconds_sum", ()] >= 0.03, "from the first publication"
+        assert seen["ws_flush_slice_seconds_count", ()] == 1
+        assert seen["ws_flush_slice_seconds_sum", ()] < 0.03
+
+        hub.publish("token.b.update", b"{}")  # nobody wants it
+        await asyncio.sleep(0.05)
+        assert scrape(gateway)["ws_message_latency_seconds_count", ()] == 1
+
+    with_gateway(test)
+
+
+def test_latency_ends_with_the_last_slice_of_a_flush() -> None:
+    async def test(gateway: Gateway, sink: Socket) -> None:
+        hub = gateway.hub
+        for _ in range(300):
+            client = Client()
+            hub.opened(client)  # type: ignore[arg-type]
+            hub.core.subscribe(
+                client.handle, "token.a.comment", DEFAULT_RULES.index("token.a.comment")
+            )  # type: ignore[arg-type]
+        hub._flushing._visits = 64
+        before = scrape(gateway)["ws_flush_slice_seconds_count", ()]
+        hub.publish("token.a.comment", b"{}")
+        await flushed(hub)
+        seen = scrape(gateway)
+        assert seen["ws_flush_slice_seconds_count", ()] > before + 1
+        assert seen["ws_message_latency_seconds_count", ()] == 1
+        assert seen["ws_message_latency_seconds_sum", ()] >= seen["ws_flush_slice_seconds_sum", ()]
+
+    with_gateway(test)
+
+
+def test_frames_are_told_by_format() -> None:
+    async def test(gateway: Gateway, sink: Socket) -> None:
+        hub = gateway.hub
+        plain, inflating = Client(), Client()
+        inflating.window_bits = 15
+        for client in (plain, inflating):
+            hub.opened(client)  # type: ignore[arg-type]
+            await subscribe_also(hub, client, "token.a.comment")
+        hub.publish("token.a.comment", b'"%s"' % (b"all the same " * 100))
+        await flushed(hub)
+        seen = scrape(gateway)
+        whole, deflated = (("format", "json"),), (("format", "json_deflate"),)
+        for format in (whole, deflated):
+            assert seen["ws_frames_encoded_total", format] == 1
+        saved = seen["ws_frames_deflated_saved_bytes_total", ()]
+        assert seen["ws_frames_encoded_bytes_total", whole] == (
+            seen["ws_frames_encoded_bytes_total", deflated] + saved
+        )
+        assert saved > 1000
 
     with_gateway(test)
 
@@ -241,11 +414,9 @@ def test_sources_report_what_they_have() -> None:
         assert seen["ws_feed_live", local] == 0
         assert seen["ws_feed_messages_total", nats] == 1
         assert ("ws_feed_reconnects_total", local) not in seen
-        for place, named in enumerate(metrics.SOURCE_TOTALS.values(), 1):
+        for place, named in enumerate(feeds.TOTALS.values(), 1):
             assert seen[f"{named.name}_total", nats] == place
-        for place, named in enumerate(
-            metrics.SOURCE_LEVELS.values(), len(metrics.SOURCE_TOTALS) + 1
-        ):
+        for place, named in enumerate(feeds.LEVELS.values(), len(feeds.TOTALS) + 1):
             assert seen[named.name, nats] == place
 
         await gateway.sources[1].start()
@@ -279,11 +450,11 @@ def test_authentication_is_reported_where_there_is_any() -> None:
         counts = gateway.authenticator.counts
         gateway.hub.control("wsgate.control.revoke", b"nonsense")
         seen = scrape(gateway)
-        for key, reason in metrics.AUTH_REFUSALS.items():
+        for key, reason in auth_metrics.REFUSALS.items():
             assert seen["ws_auth_refused_total", (("reason", reason),)] == counts[key]
-        for key, named in metrics.AUTH_TOTALS.items():
+        for key, named in auth_metrics.TOTALS.items():
             assert seen[f"{named.name}_total", ()] == counts[key]
-        for key, named in metrics.AUTH_LEVELS.items():
+        for key, named in auth_metrics.LEVELS.items():
             assert seen[named.name, ()] == counts[key]
         assert seen["ws_auth_revocations_refused_total", ()] == 1
 
@@ -293,15 +464,21 @@ def test_authentication_is_reported_where_there_is_any() -> None:
     with_gateway(test)
 
 
+async def nobody(ticket: str) -> None:
+    return None
+
+
 def test_everything_that_authentication_counts_is_a_metric() -> None:
     async def test(gateway: Gateway, sink: Socket) -> None:
         real = auth.Authenticator(
-            KeySource(Given(from_secret("x" * 32))), TokenOptions(permissions_default=NOTHING)
+            KeySource(Given(from_secret("x" * 32))),
+            TokenOptions(permissions_default=NOTHING),
+            redeem=nobody,
         )
         assert set(real.snapshot()) == {
-            *metrics.AUTH_REFUSALS,
-            *metrics.AUTH_TOTALS,
-            *metrics.AUTH_LEVELS,
+            *auth_metrics.REFUSALS,
+            *auth_metrics.TOTALS,
+            *auth_metrics.LEVELS,
         }
 
     with_gateway(test)
@@ -309,8 +486,14 @@ def test_everything_that_authentication_counts_is_a_metric() -> None:
 
 def test_every_total_of_the_core_is_a_metric() -> None:
     async def test(gateway: Gateway, sink: Socket) -> None:
-        assert set(gateway.hub.core.counters.snapshot()) == {*metrics.TOTALS, "dropped"}
-        assert set(gateway.hub.core.delivery.backlog()) == set(metrics.BACKLOG)
+        core = gateway.hub.core
+        told = {*publications.TOTALS, *publications.CONFLATED.values()}
+        told |= {*publications.DROPPED.values(), *publications.BY_RULE}
+        for key in publications.FORMATS.values():
+            told |= {key, f"{key}_bytes"}
+        assert set(core.counters.snapshot()) == told | {"conflated", "dropped"}  # their sums
+        assert set(core.counters.of_rule(0)) == set(publications.BY_RULE)
+        assert set(core.delivery.backlog()) == set(publications.BACKLOG)
 
     with_gateway(test)
 
@@ -326,10 +509,11 @@ def documented() -> Iterator[tuple[str, str]]:
 
 def collected(gateway: Gateway) -> list[tuple[str, str]]:
     """Each metric as the page has it: the name with its labels, and the help."""
+    fleet = Fleet(None, (), NO_LIMITS, None)  # type: ignore[arg-type]  # without slots it needs neither
     found = []
-    for family in GatewayCollector(gateway).collect():
+    for family in (*fleet_metrics(fleet, Tickets()), *GatewayCollector(gateway).collect()):
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        labels = ", ".join(family.samples[0].labels)
+        labels = ", ".join(label for label in family.samples[0].labels if label != "le")
         found.append((f"{name}{{{labels}}}" if labels else name, family.documentation))
     return found
 
@@ -355,12 +539,12 @@ def test_names_and_texts_follow_the_conventions() -> None:
 @pytest.mark.parametrize(
     ("module", "call", "known"),
     [
-        ("intake.py", r"self\._refuse\(\s*\"(\w+)\"", metrics.PUBLICATION_REFUSALS),
-        ("hub.py", r"self\._note_end\(\s*\w+,\s*\"(\w+)\"", metrics.CLOSE_REASONS),
-        ("hub.py", r"self\._end\(\s*\w+,\s*CloseCode\.(\w+)", metrics.CLOSE_REASONS),
-        ("login.py", r"lock_out\(\s*\w+,\s*CloseCode\.(\w+)", metrics.CLOSE_REASONS),
-        ("login.py", r"return CloseCode\.(\w+)", metrics.CLOSE_REASONS),
-        ("upgrade.py", r"self\._refuse\(\s*[\w.]+,\s*\"(\w+)\"", metrics.HANDSHAKE_REFUSALS),
+        ("intake.py", r"self\._refuse\(\s*\"(\w+)\"", publications.PUBLICATION_REFUSALS),
+        ("hub.py", r"self\._note_end\(\s*\w+,\s*\"(\w+)\"", connections.CLOSE_REASONS),
+        ("hub.py", r"self\._end\(\s*\w+,\s*CloseCode\.(\w+)", connections.CLOSE_REASONS),
+        ("login.py", r"lock_out\(\s*\w+,\s*CloseCode\.(\w+)", connections.CLOSE_REASONS),
+        ("login.py", r"return CloseCode\.(\w+)", connections.CLOSE_REASONS),
+        ("upgrade.py", r"self\._refuse\(\s*[\w.]+,\s*\"(\w+)\"", connections.HANDSHAKE_REFUSALS),
     ],
 )
 def test_reasons_in_the_code_are_known_from_the_start(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,11 +17,9 @@ from tests.support.feed import until
 from tests.support.gateway import LocalGateway, local_gateway
 from tests.support.issuer import SECRET, Issuer, jwk, jwks, token
 from tests.support.loop import on_loop
-from wsgate.app import Gateway
 from wsgate.auth.keys import KeySource
 from wsgate.auth.limits import KeyLimits
 from wsgate.login import WAITING_MESSAGES_MAX
-from wsgate.settings import Settings
 
 STATE = "token.abc.update"
 EVENT = "token.abc.comment"
@@ -612,25 +609,6 @@ def test_a_gateway_without_keys_is_not_ready(monkeypatch: pytest.MonkeyPatch) ->
     test()
 
 
-def test_a_start_that_fails_leaves_nobody_fetching_keys() -> None:
-    @on_loop
-    async def test() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as busy:
-            async with Issuer(jwks(jwk("ES256"))) as issuer:
-                settings = Settings(
-                    ws_host="127.0.0.1",
-                    ws_port=0,
-                    ws_admin_port=busy.getsockname()[1],
-                    ws_auth="jwt",
-                    ws_jwt_keys=[issuer.url],
-                )
-                with pytest.raises(OSError, match="WS_ADMIN_PORT"):
-                    await Gateway(settings).start()
-                assert not [one for one in asyncio.all_tasks() if one.get_name() == "auth-keys"]
-
-    test()
-
-
 async def ask_plainly(gateway: LocalGateway, path: str) -> tuple[Client, Answer]:
     client = await gateway.dial()
     return client, await client.ask(request(path, {"Host": "gateway.test"}))
@@ -726,9 +704,10 @@ def test_who_waits_for_keys_is_cut_off_too(monkeypatch: pytest.MonkeyPatch) -> N
 async def posting(gateway: LocalGateway, text: str | None) -> AsyncIterator[aiohttp.ClientResponse]:
     """A backend's request for a ticket."""
     headers = {} if text is None else {"Authorization": f"Bearer {text}"}
-    url = f"http://127.0.0.1:{gateway.app.admin_port}/ticket"
-    async with aiohttp.ClientSession() as session, session.post(url, headers=headers) as answer:
-        yield answer
+    async with gateway.admin() as admin, aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{admin.port}/ticket"
+        async with session.post(url, headers=headers) as answer:
+            yield answer
 
 
 @pytest.mark.parametrize(

@@ -267,7 +267,9 @@ async def test_an_event_rule_may_close_instead_of_a_gap() -> None:
         [{"subject": "order.*", "type": "order", "kind": "event", "overflow": "close"}]
     )
     async with local_gateway(
-        ws_rules=strict, limits={"close_timeout_s": NEVER_S, "events_count_max": 16}
+        ws_rules=strict,
+        nats_subjects=["order.*"],
+        limits={"close_timeout_s": NEVER_S, "events_count_max": 16},
     ) as gateway:
         client = await gateway.subscriber("order.a", receive_buffer=4096)
         witness = await gateway.subscriber("order.a")

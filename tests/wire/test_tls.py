@@ -19,10 +19,9 @@ from websockets.asyncio.client import connect
 from tests.support.certificates import Certificate
 from tests.support.client import Client, Ended, request
 from tests.support.feed import until
-from tests.support.gateway import LocalGateway, local_gateway
+from tests.support.gateway import LocalGateway, local_gateway, worker
 from tests.support.loop import on_loop
 from tests.support.tls_client import TlsClient
-from wsgate.app import Gateway
 from wsgate.edge import handshake
 from wsgate.edge import tls as tls_module
 from wsgate.edge.handshake import EncryptedTransport
@@ -91,7 +90,7 @@ async def test_it_does_not_start_with_a_key_that_does_not_fit(
     other = Certificate(tmp_path, "other")
     settings = Settings(ws_port=0, ws_tls_cert=certificate.path, ws_tls_key=other.key_path)
     with pytest.raises(OSError, match=r"WS_TLS_KEY: .* does not belong to"):
-        await Gateway(settings).start()
+        await worker(settings).start()
 
 
 @on_loop
@@ -101,7 +100,7 @@ async def test_it_does_not_start_where_openssl_is_out_of_reach(
     monkeypatch.setattr(handshake, "OPENSSL_DYN_LIBS", None)
     files = {"ws_tls_cert": certificate.path, "ws_tls_key": certificate.key_path}
     with pytest.raises(OSError, match=r"WS_TLS_CERT: .* shared library"):
-        await Gateway(Settings(ws_port=0, ws_admin_port=0, **files)).start()
+        await worker(Settings(ws_port=0, ws_admin_port=0, **files)).start()
 
 
 # Who is let in

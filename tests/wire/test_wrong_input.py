@@ -15,7 +15,7 @@ from tests.support.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, 
 from tests.support.gateway import local_gateway
 from tests.support.loop import on_loop
 from wsgate import hub
-from wsgate.metrics import registry
+from wsgate.metrics.collector import registry
 from wsgate.protocol import CloseCode
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()

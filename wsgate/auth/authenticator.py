@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from wsgate.auth.carriers import Credential, CredentialKind
 from wsgate.auth.identity import (
@@ -17,27 +17,33 @@ from wsgate.auth.identity import (
     Refusal,
     TokenExpired,
     TokenRefused,
+    Undecided,
 )
 from wsgate.auth.keys import KeySource
 from wsgate.auth.revocations import Revocations
-from wsgate.auth.tickets import Tickets
 from wsgate.auth.verifier import TokenOptions, Verifier
+
+Redeem = Callable[[str], Awaitable[Identity | None]]
 
 
 class Authenticator:
-    """``clock`` gives the seconds since 1970."""
+    """``clock`` gives the seconds since 1970.
+
+    ``redeem`` asks whoever gives tickets whose this is; None if it is nobody's. OSError or
+    TimeoutError if there is no answer.
+    """
 
     def __init__(
         self,
         source: KeySource,
         options: TokenOptions,
         *,
-        tickets: Tickets | None = None,
+        redeem: Redeem,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._source = source
         self._verifier = Verifier(lambda: source.keys, options)
-        self._tickets = tickets or Tickets()
+        self._redeem = redeem
         self._revocations = Revocations()
         self._clock = clock
         self.accepted = 0
@@ -51,26 +57,28 @@ class Authenticator:
         return self._source.ready
 
     def authenticate(self, credential: Credential) -> Identity:
-        """Who this is. Raises TokenExpired, TokenRefused, or KeyUnknown.
+        """Who this is. Raises TokenExpired, TokenRefused, or Undecided.
 
-        KeyUnknown, which is counted as nothing yet, is to be followed by ``authenticate_later``.
+        Undecided, which is counted as nothing yet, is to be followed by ``authenticate_later``.
         """
         if credential.kind is CredentialKind.TICKET:
-            return self._redeem(credential.text)
+            raise Undecided
         try:
             return self._verify(credential.text)
         except KeyUnknown:
             if self._source.renewable:
-                raise
+                raise Undecided from None
             self.refused[Refusal.UNKNOWN_KEY] += 1
             raise TokenRefused(Refusal.UNKNOWN_KEY) from None
 
     async def authenticate_later(self, credential: Credential) -> Identity:
-        """The same, with keys fetched after this call; waits for them, in bounded time.
+        """The same, with what others say after this call; waits for them, in bounded time.
 
-        Raises TokenExpired or TokenRefused, or KeysUnavailable if the keys cannot be had: then
-        nobody knows, and the client should come again.
+        Raises TokenExpired or TokenRefused, or KeysUnavailable if they say nothing: then nobody
+        knows, and the client should come again.
         """
+        if credential.kind is CredentialKind.TICKET:
+            return await self._exchange(credential.text)
         fresh = await self._source.refresh_for_unknown_key()
         try:
             # Even if that failed: another load may have come meanwhile.
@@ -86,10 +94,6 @@ class Authenticator:
         """No token of the subject that was issued until now, nor its ticket, is good any more."""
         self._revocations.revoke(subject, self._clock())
 
-    def issue_ticket(self, identity: Identity, ttl_s: float) -> str:
-        """A stand-in for the identity's token, once, for so long."""
-        return self._tickets.issue(identity, ttl_s, self._clock())
-
     def snapshot(self) -> dict[str, int | float]:
         """Totals and levels of this moment, for metrics."""
         return {
@@ -100,7 +104,6 @@ class Authenticator:
             "revocations": self._revocations.total,
             "revocations_held": len(self._revocations),
             "revocations_pushed_out": self._revocations.pushed_out,
-            **{f"tickets_{name}": count for name, count in self._tickets.snapshot().items()},
             **{f"keys_{name}": count for name, count in self._source.snapshot().items()},
         }
 
@@ -117,8 +120,12 @@ class Authenticator:
             raise
         return self._accepted(identity)
 
-    def _redeem(self, ticket: str) -> Identity:
-        identity = self._tickets.redeem(ticket, self._clock())
+    async def _exchange(self, ticket: str) -> Identity:
+        try:
+            identity = await self._redeem(ticket)
+        except (OSError, TimeoutError):
+            self.unavailable += 1
+            raise KeysUnavailable from None
         if identity is None:
             self.refused[Refusal.TICKET] += 1
             raise TokenRefused(Refusal.TICKET)

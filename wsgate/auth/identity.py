@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from wsgate.auth.permissions import Permissions
+from wsgate.auth.permissions import Permissions, of_patterns
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,20 @@ class Identity:
     permissions: Permissions
     issued_at_s: float | None = None
     token_id: str | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON can have it."""
+        return {
+            "subject": self.subject,
+            "expires_at_s": self.expires_at_s,
+            "permissions": list(self.permissions.patterns),
+            "issued_at_s": self.issued_at_s,
+            "token_id": self.token_id,
+        }
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Identity:
+        return cls(**{**plain, "permissions": of_patterns(plain["permissions"])})
 
 
 class Refusal(StrEnum):
@@ -54,6 +69,10 @@ class KeyUnknown(TokenRefused):
 
     def __init__(self) -> None:
         super().__init__(Refusal.UNKNOWN_KEY)
+
+
+class Undecided(Exception):
+    """Nobody here can tell *now*: somebody else has to be asked, and may know."""
 
 
 class TokenExpired(Exception):

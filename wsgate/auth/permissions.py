@@ -54,9 +54,18 @@ class Permissions:
     def __repr__(self) -> str:
         return f"Permissions({list(self.patterns)})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return of_patterns, (self.patterns,)
+
 
 EVERYTHING: Final = Permissions([">"])
 NOTHING: Final = Permissions([])
+
+
+def of_patterns(patterns: Iterable[str]) -> Permissions:
+    """Permissions that come from another process: ``EVERYTHING`` stays the one it is."""
+    made = Permissions(patterns)
+    return EVERYTHING if made.patterns == EVERYTHING.patterns else made
 
 
 class PermissionsCache:

@@ -14,5 +14,8 @@ class Channels:
     def seq_floor(self) -> int:
         """No channel that was forgotten ever got past this."""
 
+    def busiest(self, top: int) -> list[tuple[int, int]]:
+        """The (publications, id) of those published most since they are known, at most `top`."""
+
     def check(self) -> None:
         """Assert the invariant of the list of unused channels; O(channels)."""

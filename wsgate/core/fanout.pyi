@@ -20,6 +20,12 @@ class Fanout(Roster):
     def tick(self, now_ms: int) -> list[tuple[int, int]]:
         """Let time pass; the shell's due timers come back as (handle, timer)."""
 
+    def busiest(self, top: int) -> list[tuple[str, int]]:
+        """The (name, publications) of the channels published most since they are known."""
+
+    def facts(self, name: str) -> dict[str, int] | None:
+        """What is known of a channel: rule, seq, publications, subscribers; or None."""
+
     @property
     def owes_publications(self) -> bool:
         """Whether there is anything for ``flush`` to do."""

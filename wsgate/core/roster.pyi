@@ -96,5 +96,15 @@ class Roster:
     def unsubscribe(self, handle: int, name: str) -> bool:
         """End a subscription and give up what is owed for it alone."""
 
+    def subscriptions_per_connection(self, bounds: Sequence[int]) -> tuple[list[int], int]:
+        """How many connections have how many subscriptions: (counts, sum).
+
+        A count for each bound, of those up to it and above the one before, and one for those above
+        all.
+        """
+
+    def subscribers_per_channel(self, bounds: Sequence[int]) -> tuple[list[int], int]:
+        """The same of channels and those subscribed to them by name, not by a pattern."""
+
     def check(self) -> None:
         """Assert every invariant of the core; O(everything)."""

@@ -21,6 +21,7 @@ class Connection(WSListener):
     """One upgraded socket; `handler` is told what happens to it."""
 
     handle: int
+    opened_ms: int
     window_bits: int
     credential: Any
     session: Any
@@ -30,6 +31,7 @@ class Connection(WSListener):
     heard: bool
     pinged: bool
     close_sent: bool
+    sent_away: bool
 
     def __init__(
         self,

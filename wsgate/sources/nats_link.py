@@ -105,6 +105,19 @@ class NatsLink:
         """Subscriptions that the server does not let us have."""
         return len(self._denied)
 
+    @property
+    def server_version(self) -> str:
+        """As the server calls it."""
+        version = self._client.connected_server_version
+        try:
+            return f"{version.major}.{version.minor}.{version.patch}"
+        except ValueError:
+            return "unknown"
+
+    async def round_trip_s(self) -> float:
+        """How long the server takes to answer. For ever, if it does not: set a limit."""
+        return await self._client.rtt(timeout=_NO_TIMEOUT_S)
+
     async def open(self) -> None:
         """Return when the server has confirmed the subscriptions; raise what stands in the way."""
         await self._unless_lost(self._connect(), self._limits.connect_timeout_s)

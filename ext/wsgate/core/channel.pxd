@@ -12,6 +12,7 @@ cdef enum ChannelKind:
 
 cdef struct channel_t:
     uint64_t seq                # of the newest publication, 0 before the first
+    uint64_t seq_begun          # where counting began when it became known
     uint64_t prev               # of the one before, 0 if none is known
     frame_t* text               # owned; STATE: the latest value encoded, NULL until wanted
     uint32_t uses               # subscribers + outboxes that owe it + spreads to come

@@ -2,11 +2,14 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
+cdef enum:
+    RULES_MAX = 64              # outbox_t.gapped has a bit for each
+    NO_RULE = RULES_MAX         # whose frames are no publications
+
 
 cdef struct counters_t:
     # in
-    uint64_t publications           # accepted by publish()
-    uint64_t publications_unwanted  # of those: nobody subscribed, nothing encoded for it
+    uint64_t publications_unwanted  # accepted, but nobody subscribed: nothing encoded for it
     # encoding
     uint64_t frames_encoded         # publications turned into a text frame
     uint64_t frames_encoded_bytes
@@ -14,18 +17,25 @@ cdef struct counters_t:
     uint64_t frames_deflated_bytes
     uint64_t frames_deflated_saved_bytes    # what their plain twins have more
     # towards connections
-    uint64_t deliveries             # publication frames written whole to a connection
     uint64_t replies                # control-lane frames written whole
     uint64_t writes                 # calls to Sink.send
     uint64_t written_bytes          # accepted by the kernel or handed to the transport
     uint64_t blocked                # writes that ended short: the connection is a slow one for now
     # what was not delivered, and why
-    uint64_t conflated              # a newer value of a state channel took the place of an owed one
-    uint64_t dropped                # events past a connection's limit, announced by a gap
+    uint64_t conflated_gathered     # a newer value took the place of one that nobody was owed yet
+    uint64_t conflated_owed         # ... of one that its connection was owed
+    uint64_t conflated_held         # ... of one that a connection's max_rate held back
+    uint64_t dropped_gap            # events past a connection's limit, announced by a gap
+    uint64_t dropped_close          # ... or the end of the connection
     uint64_t gaps                   # gap frames queued
     uint64_t purged                 # owed for a channel when its subscription ended
     # channels
     uint64_t channels_evicted
+
+
+cdef struct by_rule_t:
+    uint64_t publications           # accepted by publish()
+    uint64_t deliveries             # publication frames written whole to a connection
 
 
 cdef struct live_t:
@@ -38,4 +48,6 @@ cdef live_t live
 
 
 cdef class Counters:
-    cdef counters_t totals
+    cdef:
+        counters_t totals
+        by_rule_t by_rule[RULES_MAX + 1]    # NO_RULE's is added to and never read

@@ -51,6 +51,7 @@ cdef class Deflater:
         twin = frame_new(OP_TEXT, PyBytes_GET_SIZE(squeezed), PLAIN, &out)
         twin.data[0] |= RSV1
         twin.name_size = plain.name_size
+        twin.rule = plain.rule
         memcpy(out, PyBytes_AS_STRING(squeezed), PyBytes_GET_SIZE(squeezed))
         self.counters.totals.frames_deflated += 1
         self.counters.totals.frames_deflated_bytes += twin.size

@@ -225,9 +225,10 @@ cdef class Delivery:
     cdef int miss(self, uint32_t slot, uint64_t rule_bits, bint closes) except -1:
         """An event does not fit: note the gap in its place, or give the connection up."""
         cdef outbox_t* box = &self.outboxes[slot]
-        self.counters.totals.dropped += 1
         if closes:
+            self.counters.totals.dropped_close += 1
             return self.doom(slot, SLOW)
+        self.counters.totals.dropped_gap += 1
         box.gapped |= rule_bits
         self.mark(slot, box)
         return 0
@@ -300,7 +301,7 @@ cdef class Delivery:
             return self.doom(slot, BROKEN)
         self.counters.totals.written_bytes += sent
         if <size_t>sent == wire.size or self.cut(slot, box, wire, sent):
-            self.counters.totals.deliveries += frame.name_size != 0
+            self.counters.by_rule[frame.rule].deliveries += 1
         box.len = 0
         box.head = 0
         box.bytes = 0
@@ -332,7 +333,7 @@ cdef class Delivery:
             delivered = whole + self.cut(slot, box, batch.frames[whole], left)
             whole += 1
         for at in range(delivered):
-            self.counters.totals.deliveries += batch.frames[at].name_size != 0
+            self.counters.by_rule[batch.frames[at].rule].deliveries += 1
         self.counters.totals.replies += min(delivered, batch.control)
         if outbox_take(box, batch, whole, self.channels):
             self.doom(slot, CLOSED)

@@ -2,13 +2,10 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from wsgate.core.counters cimport RULES_MAX
 from wsgate.core.frame cimport frame_t
 from wsgate.core.index cimport topic_t
 from wsgate.core.roster cimport Roster
-
-cdef enum:
-    RULES_MAX = 64              # outbox_t.gapped has a bit for each
-
 
 # State channels that were published and not yet spread, first come first.
 cdef struct pending_t:

@@ -14,11 +14,11 @@ that was published since the last.
 
 from libc.string cimport memmove
 
-from wsgate.core.channel cimport EVENT
+from wsgate.core.channel cimport EVENT, channel_t
 from wsgate.core.delivery cimport Delivery
 from wsgate.core.frame cimport frame_drop, frame_keep
 from wsgate.core.idset cimport idset_add, idset_contains
-from wsgate.core.index cimport PACED, SLOT_MASK
+from wsgate.core.index cimport NO_ID, PACED, SLOT_MASK
 from wsgate.core.memory cimport free_block, grown, resize_block
 from wsgate.core.outbox cimport (
     CLOSING,
@@ -69,7 +69,7 @@ cdef class Fanout(Roster):
         """Publish `payload` (JSON, checked) on a known channel; whether anybody wants it."""
         if <size_t>id >= self.channels.cap or not self.channels.table[<uint32_t>id].known:
             raise KeyError(f"no channel has the id {id}")
-        self.counters.totals.publications += 1
+        self.counters.by_rule[self.channels.table[<uint32_t>id].rule].publications += 1
         if self.channels.table[<uint32_t>id].kind == EVENT:
             return self.publish_event(id, payload) != 0
         return self.publish_state(id, payload) != 0
@@ -146,7 +146,7 @@ cdef class Fanout(Roster):
             self.counters.totals.publications_unwanted += 1
         elif self.channels.table[id].pending:
             # Nothing was spread since the last publication: this one takes its place for everybody.
-            self.counters.totals.conflated += wanted
+            self.counters.totals.conflated_gathered += wanted
         else:
             self.add_pending(id)
         return wanted != 0
@@ -227,7 +227,7 @@ cdef class Fanout(Roster):
             if idset_add(&box.owed, id):
                 owed += 1
             else:
-                self.counters.totals.conflated += 1
+                self.counters.totals.conflated_owed += 1
             delivery.mark(slot, box)
         return owed
 
@@ -244,7 +244,7 @@ cdef class Fanout(Roster):
                 continue
             box.stamp = self.stamp
             if idset_contains(&box.owed, id):
-                self.counters.totals.conflated += 1     # the newer value goes in its place
+                self.counters.totals.conflated_owed += 1    # the newer value goes in its place
                 continue
             answer = self.paces.offer(slot, self.index.entry_of(topic, at).group, id, self.now_ms)
             if answer == RELEASED:
@@ -253,7 +253,7 @@ cdef class Fanout(Roster):
                 self.wheel.schedule_node(
                     slot * TIMERS + TIMER_PACE, self.paces.next_release(slot))
             else:
-                self.counters.totals.conflated += 1
+                self.counters.totals.conflated_held += 1
         return 0
 
     cdef int strike(self, uint32_t slot) except -1:
@@ -316,6 +316,27 @@ cdef class Fanout(Roster):
                 self.strike(slot)
             else:
                 due.append((self.delivery.slots.handle(slot), node % TIMERS))
+
+    # for reports
+
+    def busiest(self, top: int) -> list:
+        """The (name, publications) of the channels published most since they are known; most first."""
+        cdef uint32_t id
+        return [(self.index.labels[id], publications)
+                for publications, id in self.channels.busiest(top)]
+
+    def facts(self, name: str) -> dict | None:
+        """What is known of a channel: rule, seq, publications, subscribers; None if it is not known.
+
+        Who is subscribed by a pattern as well counts twice.
+        """
+        cdef uint32_t id = self.known_channel(name)
+        cdef channel_t* channel
+        if id == NO_ID:
+            return None
+        channel = &self.channels.table[id]
+        return {"rule": channel.rule, "seq": channel.seq,
+                "publications": channel.seq - channel.seq_begun, "subscribers": self.audience(id)}
 
     cdef dict uses(self):
         cdef dict found = Roster.uses(self)

@@ -17,6 +17,7 @@ cdef extern from *:
         uint16_t name_at;
         uint16_t name_size;
         uint8_t role;
+        uint8_t rule;
         struct frame_t* deflated;
         char data[];
     } frame_t;
@@ -28,6 +29,7 @@ cdef extern from *:
         uint16_t name_at        # publications: where in data the channel's name begins
         uint16_t name_size      # ... and its length; 0 for every other frame
         uint8_t role            # FrameRole
+        uint8_t rule            # publications: their channel's; NO_RULE for every other frame
         frame_t* deflated       # owned: its compressed twin; NULL: not tried; itself: it has none
         char data[1]
 
@@ -76,7 +78,7 @@ cdef frame_t* frame_new(Opcode opcode, size_t size, FrameRole role, char** paylo
 # New reference: {head}{seq},"prev":{prev},"data":{payload}} as a text frame. `head` is
 # publication_head()'s; `name_size` is the length of the channel's name inside it.
 cdef frame_t* frame_publication(
-    bytes head, uint16_t name_size, uint64_t seq, uint64_t prev, bytes payload
+    bytes head, uint16_t name_size, uint8_t rule, uint64_t seq, uint64_t prev, bytes payload
 ) except NULL
 
 

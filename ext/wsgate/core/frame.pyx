@@ -15,7 +15,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from wsgate.core.counters cimport live
+from wsgate.core.counters cimport NO_RULE, live
 
 import json
 
@@ -55,6 +55,7 @@ cdef frame_t* frame_new(Opcode opcode, size_t size, FrameRole role, char** paylo
     frame.name_at = 0
     frame.name_size = 0
     frame.role = role
+    frame.rule = NO_RULE
     frame.deflated = NULL
     out = <uint8_t*>frame.data
     out[0] = 0x80 | <uint8_t>opcode
@@ -97,7 +98,7 @@ cdef inline char* _append(char* out, const char* part, size_t size) noexcept nog
 
 
 cdef frame_t* frame_publication(
-    bytes head, uint16_t name_size, uint64_t seq, uint64_t prev, bytes payload
+    bytes head, uint16_t name_size, uint8_t rule, uint64_t seq, uint64_t prev, bytes payload
 ) except NULL:
     cdef char digits[2 * DIGITS_MAX]
     cdef char* seq_end = &digits[DIGITS_MAX]
@@ -111,6 +112,7 @@ cdef frame_t* frame_publication(
     cdef frame_t* frame = frame_new(OP_TEXT, size, PLAIN, &out)
     frame.name_at = <uint16_t>((out - frame.data) + head_size - 8 - name_size)
     frame.name_size = name_size
+    frame.rule = rule
     out = _append(out, PyBytes_AS_STRING(head), head_size)
     out = _append(out, seq_end - seq_size, seq_size)
     out = _append(out, PyBytes_AS_STRING(_INFIX_PREV), 8)
@@ -196,7 +198,7 @@ cdef class Frame:
     def publication(kind: str, channel: str, seq: int, prev: int, payload: bytes) -> Frame:
         """A publication in its envelope; `payload` is JSON already."""
         head = publication_head(kind, channel)
-        return Frame.wrap(frame_publication(head, len(channel), seq, prev, payload))
+        return Frame.wrap(frame_publication(head, len(channel), 0, seq, prev, payload))
 
     @property
     def references(self) -> int:

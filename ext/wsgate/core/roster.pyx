@@ -9,12 +9,14 @@ which it owes; unsubscribing O(own subscriptions + owed).
 
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 
+from wsgate.core.buckets cimport buckets_add, buckets_begin, buckets_end, buckets_t
 from wsgate.core.channel cimport EVENT, STATE, channel_t
 from wsgate.core.idset cimport idset_add, idset_at, idset_contains
-from wsgate.core.index cimport NO_ID, subscription_t
+from wsgate.core.index cimport NO_ID, subscription_t, topic_t
 from wsgate.core.outbox cimport (
     CLOSING,
     DOOMED,
+    OPEN,
     outbox_purge_events,
     outbox_purge_states,
     outbox_t,
@@ -232,7 +234,7 @@ cdef class Roster:
         if idset_add(&box.owed, id):
             self.channels.use(id, 1)
         else:
-            self.counters.totals.conflated += 1
+            self.counters.totals.conflated_owed += 1
         if self.paces.by_slot[slot] is not None:
             self.paces.give_up(slot, (id,))
         self.delivery.mark(slot, box)
@@ -308,6 +310,34 @@ cdef class Roster:
                 assert not idset_contains(&box.owed, id), "what is owed is not held besides"
                 found[id] += 1
         return found
+
+    # for reports
+
+    def subscriptions_per_connection(self, bounds) -> tuple:
+        """How many connections have how many subscriptions: (counts, sum).
+
+        A count for each bound, of those up to it and above the one before, and one for those above
+        all. O(slots).
+        """
+        cdef buckets_t buckets
+        cdef uint32_t slot
+        buckets_begin(&buckets, bounds)
+        for slot in range(self.delivery.slots.limit):
+            if self.delivery.outboxes[slot].flags & OPEN:
+                buckets_add(&buckets, self.index.subscribers[slot].len)
+        return buckets_end(&buckets)
+
+    def subscribers_per_channel(self, bounds) -> tuple:
+        """The same of channels and those subscribed to them by name, not by a pattern; O(topics)."""
+        cdef buckets_t buckets
+        cdef uint32_t id
+        cdef topic_t* topic
+        buckets_begin(&buckets, bounds)
+        for id in range(self.index.topics_len):
+            topic = &self.index.topics[id]
+            if topic.used and not topic.is_pattern:
+                buckets_add(&buckets, topic.len)
+        return buckets_end(&buckets)
 
     def check(self) -> None:
         """Assert every invariant of the core; O(everything)."""

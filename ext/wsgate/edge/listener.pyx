@@ -86,6 +86,7 @@ cdef class Connection(WSListener):
         readonly bint ended         # CLOSE received, or failed: nothing is handed on any more
         # the handler's notes
         public uint64_t handle      # of the core; set in `opened`
+        public uint64_t opened_ms   # when that was, by the handler's clock
         public uint8_t window_bits  # permessage-deflate as agreed: 8 to 15, 0 without
         public object credential    # what came with the request to say who this is, or None
         public object session
@@ -95,6 +96,7 @@ cdef class Connection(WSListener):
         public bint heard           # anything arrived since the handler last cleared it
         public bint pinged          # ... and it was asked to answer
         public bint close_sent      # our CLOSE is out
+        public bint sent_away       # told to come back elsewhere
 
     def __cinit__(self, handler, SocketSink sink, *, message_bytes_max: int, fragments_max: int,
                   Allowance allowance not None, inflates: bool = False, takes_binary: bool = False):

@@ -21,6 +21,7 @@ from wsgate.auth.keys import KeySource
 from wsgate.auth.keyset import Key, KeySet, KeysUnusable
 from wsgate.auth.limits import KeyLimits
 from wsgate.auth.permissions import NOTHING, Permissions
+from wsgate.auth.tickets import Tickets
 from wsgate.auth.verifier import TokenOptions
 from wsgate.rules import covers
 
@@ -72,7 +73,10 @@ class _Scene:
         self.source = KeySource(self.issuer, limits=KEY_LIMITS, random=Random(0))
         self._clock = asyncio.get_running_loop().time
         options = TokenOptions(permissions_default=NOTHING, leeway_s=0.0)
-        self.authenticator = Authenticator(self.source, options, clock=self._clock)
+        self.tickets = Tickets()
+        self.authenticator = Authenticator(
+            self.source, options, redeem=self._redeem, clock=self._clock
+        )
         self.gateway = Gateway(authenticator=self.authenticator)
         assert self.gateway.hub.login is not None
         self.login = self.gateway.hub.login
@@ -90,6 +94,13 @@ class _Scene:
         token = jwt.encode(claims, SECRETS[name], "HS256", {"kid": name})
         good = name in KEYS and (lives_s is None or lives_s > 0)
         return token, patterns if good else []
+
+    def _ticket(self, identity: Identity) -> str:
+        return self.tickets.issue(identity, 1.0, self._clock())
+
+    async def _redeem(self, ticket: str) -> Identity | None:
+        await asyncio.sleep(0.001)
+        return self.tickets.redeem(ticket, self._clock())
 
     def step(self) -> None:
         tape = self.tape
@@ -134,7 +145,7 @@ class _Scene:
             case 3:
                 patterns = self.tape.one_of(PERMITTED)
                 identity = Identity("ann", self._clock() + 0.3, Permissions(patterns))
-                path = b"/?ticket=" + self.authenticator.issue_ticket(identity, 1.0).encode()
+                path = b"/?ticket=" + self._ticket(identity).encode()
             case 4:
                 path = b"/?auth=" + token.encode() + b"&ticket=x"
                 patterns = []
@@ -182,7 +193,7 @@ async def _fuzz(tape: Tape) -> None:
             await asyncio.sleep(tape.one_of(NAPS_S))
             scene.check()
         if tape.number(1):
-            await scene.gateway.hub.close_all()
+            await scene.gateway.hub.drain(0.0)
         await scene.finish()
     finally:
         await scene.source.stop()

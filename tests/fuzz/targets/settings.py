@@ -6,7 +6,10 @@ import os
 
 from pydantic import ValidationError
 
-from wsgate.config import MASK, Settings, is_secret, problems
+from wsgate.settings import Settings
+from wsgate.settings.problems import problems
+from wsgate.settings.shown import MASK, written
+from wsgate.settings.words import is_secret
 
 WORDS = [name.upper().encode() + b"=" for name in Settings.model_fields] + [
     b"\n", b"nats://", b"tls://", b"127.0.0.1:4222", b"user:secret@", b"[::1]", b",",
@@ -32,6 +35,7 @@ def fuzz(data: bytes) -> None:
         settings.limits()
         settings.subjects_without_rule()
         shown = repr(settings)
+        shown += "\n".join(written(name, getattr(settings, name)) for name in Settings.model_fields)
     others = "\n".join(str(given[name]) for name in given if name not in SECRETS)
     for name in SECRETS:
         secret = str(given.get(name, ""))

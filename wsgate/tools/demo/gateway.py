@@ -1,17 +1,17 @@
-"""The demo's gateway: the real one, but in this process, so that it can be fed without NATS."""
+"""The demo's gateway: the real one, supervisor and workers, on its own settings."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from dataclasses import replace
 
-from wsgate.app import Gateway
 from wsgate.settings import Settings
-from wsgate.sources import Feed, Source
-from wsgate.sources.local import LocalSource
+from wsgate.supervisor.sockets import listen
+from wsgate.supervisor.supervisor import Drain, Supervisor
 
 READY_TIMEOUT_S = 15.0
 POLL_S = 0.02
+AT_ONCE = Drain(delay_s=0.0, deadline_s=10.0, reconnects_per_s=1000.0)
 
 
 class GatewayNotReadyError(Exception):
@@ -22,7 +22,6 @@ class DemoGateway:
     """A gateway fed by the NATS at `nats_url`, or else by `publish`."""
 
     def __init__(self, host: str, port: int, admin_port: int, nats_url: str | None) -> None:
-        self._local: LocalSource | None = None
         # Constructed, not validated: that leaves out the environment, whose settings and
         # credentials are meant for another gateway and another NATS.
         settings = Settings.model_construct(
@@ -30,32 +29,35 @@ class DemoGateway:
             ws_port=port,
             ws_admin_port=admin_port,
             nats_url=(nats_url,) if nats_url else (),
+            log_level="warning",
+            log_format="text",
         )
-        self._gateway = Gateway(settings, source_factory=None if nats_url else self._local_source)
+        blueprint = settings.blueprint()
+        if nats_url is None:
+            blueprint = replace(blueprint, nats=None)
+        self._supervisor = Supervisor(blueprint, listen(host, port, 1), host, admin_port, AT_ONCE)
 
     @property
     def port(self) -> int:
-        return self._gateway.port
+        return self._supervisor.port
 
     async def start(self) -> None:
-        await self._gateway.start()
+        await self._supervisor.start()
 
     async def stop(self) -> None:
-        await self._gateway.stop()
+        await self._supervisor.stop()
 
     async def ready(self) -> None:
         """Return once everything published from now on reaches the hub."""
+        reasons: list[str] = []
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
-                while self._gateway.not_ready():
+                while reasons := await self._supervisor.not_ready():
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
-            raise GatewayNotReadyError("; ".join(self._gateway.not_ready())) from None
+            raise GatewayNotReadyError("; ".join(reasons)) from None
 
     def publish(self, subject: str, payload: bytes) -> bool:
-        """Straight into the hub: for a demo without NATS."""
-        return self._local is not None and self._local.publish(subject, payload)
-
-    def _local_source(self, feed: Feed) -> Sequence[Source]:
-        self._local = LocalSource(feed)
-        return [self._local]
+        """To the workers: for a demo without NATS."""
+        self._supervisor.publish(subject, payload)
+        return True

@@ -15,6 +15,7 @@ import uvloop
 from yarl import URL
 
 from wsgate import log
+from wsgate.tools.admin_port import LOOPBACK_OF
 from wsgate.tools.demo.backend import Backend, Publish
 from wsgate.tools.demo.examples import publish_examples, subscribe_example
 from wsgate.tools.demo.gateway import DemoGateway, GatewayNotReadyError
@@ -27,7 +28,6 @@ EXIT_OK = 0
 EXIT_CANNOT = 2
 NO_NATS = "no nats-server (its wheel is not available for this platform, or not installed)"
 IN_PROCESS = "feeding the hub in-process"
-ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class DemoError(Exception):
@@ -166,7 +166,7 @@ def _facts(gateway_url: str, nats_url: str | None) -> dict[str, Any]:
 def _start_text(
     options: Options, gateway: DemoGateway, page: PageServer, nats: NatsServer | None, remark: str
 ) -> str:
-    host = ANY_ADDRESS.get(options.host, options.host)
+    host = LOOPBACK_OF.get(options.host, options.host)
     page_url = URL.build(scheme="http", host=host, port=page.port)
     gateway_url = str(URL.build(scheme="ws", host=host, port=gateway.port))
     nats_line = f"{nats.url} (a real nats-server, process {nats.pid})" if nats else remark

@@ -4,33 +4,31 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 
-from wsgate import config
-from wsgate.config import ConfigError
+from tests.support.settings import only_environment
 from wsgate.limits import EVENTS_BYTES_MIN, Limits
 from wsgate.rules import DEFAULT_RULES, Kind, Rule, Rules
-from wsgate.settings import Settings
+from wsgate.settings import Settings, reading
+from wsgate.settings.groups import GROUPS
+from wsgate.settings.problems import problems as problems_of
+from wsgate.settings.reading import ConfigError
+from wsgate.settings.words import allowed as allowed_words
 
-PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 FIELDS = Settings.model_fields
 
 
 @pytest.fixture(autouse=True)
 def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.upper().startswith(config.OUR_PREFIXES) or name.lower() in FIELDS:
-            monkeypatch.delenv(name)
+    only_environment(monkeypatch)
 
 
 def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    return config.load()
+    return reading.load().settings
 
 
 def problems(monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[str]:
@@ -41,7 +39,7 @@ def problems(monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[str]:
 
 
 def test_defaults() -> None:
-    settings = config.load()
+    settings = reading.load().settings
     assert settings.ws_host == "0.0.0.0"
     assert (settings.ws_port, settings.ws_admin_port) == (3002, 3003)
     assert settings.ws_max_connections == 10_000
@@ -108,15 +106,40 @@ def test_keyword_arguments_go_before_the_environment(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("WS_PORT", "7")
     monkeypatch.setenv("WS_MAX_CONNECTIONS", "8")
     rules = Rules([Rule("x", "t", Kind.STATE)])
-    settings = Settings(ws_port=0, ws_admin_port=0, nats_url=["nats://x"], ws_rules=rules)
+    settings = Settings(
+        ws_port=0, ws_admin_port=0, nats_url=["nats://x"], nats_subjects=["x"], ws_rules=rules
+    )
     assert (settings.ws_port, settings.ws_admin_port) == (0, 0)
     assert settings.ws_max_connections == 8
     assert settings.nats_url == ("nats://x",)
     assert settings.ws_rules is rules
 
 
-def test_a_program_may_do_without_nats_servers() -> None:
-    assert Settings(nats_url=()).nats_url == ()
+def test_groups_have_the_fields_in_order() -> None:
+    assert [name for group in GROUPS for name in group.model_fields] == list(FIELDS)
+
+
+@pytest.mark.parametrize("name", ["nats_url", "nats_subjects", "ws_allowed_origins"])
+def test_a_list_that_must_not_be_empty(name: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(**{name: []})
+    assert "but the list is empty" in problems_of(caught.value)[0]
+
+
+@pytest.mark.parametrize("name", ["ws_trusted_proxies", "ws_jwt_keys"])
+def test_a_list_that_may_be_empty(name: str) -> None:
+    assert getattr(Settings(**{name: []}), name) == ()
+
+
+@pytest.mark.parametrize("name", ["ws_port", "ws_workers", "ws_max_fragments", "ws_jwt_leeway_s"])
+def test_true_is_no_number(name: str) -> None:
+    with pytest.raises(ValidationError, match="it is no number"):
+        Settings(**{name: True})
+
+
+def test_as_many_workers_as_cores_or_as_said() -> None:
+    assert Settings(ws_workers=" AUTO ").worker_count() == len(os.sched_getaffinity(0))
+    assert Settings(ws_workers="3").worker_count() == 3
 
 
 def test_settings_do_not_change() -> None:
@@ -161,11 +184,18 @@ def test_limits_follow_the_settings() -> None:
 
 
 def test_0_is_no_limit_where_a_setting_says_so() -> None:
-    names = [name for name, field in FIELDS.items() if "0 is no limit" in config.allowed(field)]
-    assert len(names) == 4
+    names = [name for name, field in FIELDS.items() if "0 is no limit" in allowed_words(field)]
+    assert len(names) == 7
     limits = Settings(**dict.fromkeys(names, 0)).limits()
     assert limits.connections_per_address_max is limits.handshakes_per_s is None
-    assert limits.commands_per_s is limits.pings_per_s is None
+    assert limits.commands_per_s is limits.pings_per_s is limits.connection_age_max_s is None
+
+
+def test_what_each_worker_counts_for_itself_is_shared_among_them() -> None:
+    settings = Settings(ws_workers=3, ws_max_handshakes=100, ws_max_handshakes_per_s=300)
+    limits = settings.blueprint().limits
+    assert (limits.handshakes_max, limits.handshakes_per_s) == (34, 100.0)
+    assert limits.connections_max == settings.limits().connections_max, "counted over all"
 
 
 def test_a_proxy_s_header_needs_a_proxy() -> None:
@@ -182,9 +212,12 @@ def test_a_proxy_s_header_needs_a_proxy() -> None:
         ("WS_PORT", "x", ""),
         ("WS_PORT", "-1", ""),
         ("WS_PORT", "65536", ""),
-        ("WS_PORT", "tcp://10.0.0.1:3002", ""),
+        ("WS_PORT", "tcp://10.0.0.1:3002", "that is where a container platform has a service"),
         ("WS_ADMIN_PORT", "3002", "it is WS_PORT's"),
         ("WS_ADMIN_PORT", "3.5", ""),
+        ("WS_WORKERS", "0", "it is out of range"),
+        ("WS_WORKERS", "257", "it is out of range"),
+        ("WS_WORKERS", "many", ""),
         ("WS_MAX_CONNECTIONS", "0", ""),
         ("WS_MAX_CONNECTIONS", "1000001", ""),
         ("WS_AUTH", "oauth", ""),
@@ -217,8 +250,13 @@ def test_a_proxy_s_header_needs_a_proxy() -> None:
         ("WS_MAX_BACKLOG_BYTES", "67108865", ""),
         ("WS_FLUSH_WINDOW_MS", "-1", ""),
         ("WS_FLUSH_WINDOW_MS", "10001", ""),
+        ("WS_DRAIN_DELAY_S", "-1", ""),
+        ("WS_DRAIN_DELAY_S", "3601", ""),
+        ("WS_DRAIN_TIMEOUT_S", "nan", ""),
+        ("WS_DRAIN_TIMEOUT_S", "10", "WS_DRAIN_DELAY_S is 10: raise this, or lower that"),
+        ("WS_DRAIN_RECONNECTS_PER_S", "0", ""),
         ("WS_RULES", "[{", "it is not JSON: "),
-        ("WS_RULES", "{}", "rules are a JSON array of objects"),
+        ("WS_RULES", "{}", "rules are an array of objects"),
         ("WS_RULES", "[]", "0 rules; allowed are 1 to 64"),
         ("WS_RULES", '[{"subject":"a"}]', "a rule lacks the field 'type'"),
         ("NATS_URL", ",", "the list is empty"),
@@ -231,6 +269,7 @@ def test_a_proxy_s_header_needs_a_proxy() -> None:
         ("NATS_SUBJECTS", " , ", "the list is empty"),
         ("NATS_SUBJECTS", "a..b", "'a..b' is not a NATS subject"),
         ("NATS_SUBJECTS", "a.>.b", "'a.>.b' is not a NATS subject"),
+        ("NATS_SUBJECTS", "somewhere.else", "no rule in WS_RULES matches anything of it"),
         ("NATS_SUBJECTS", "a,b,a", "'a' and 'a' overlap"),
         ("NATS_SUBJECTS", "a.>,b,a.*.c", "'a.>' and 'a.*.c' overlap"),
         ("NATS_CREDS", "/no/such/file", "there is no such file"),
@@ -246,9 +285,11 @@ def test_a_wrong_value_is_reported_with_what_is_allowed(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
 ) -> None:
     (line,) = problems(monkeypatch, **{name: value})
-    allowed = config.allowed(FIELDS[name.lower()])
-    assert line.startswith(f"{name}: got {value!r}" + (f", but {reason}" if reason else ";"))
-    assert line.endswith(f"; allowed: {allowed}")
+    allowed = allowed_words(FIELDS[name.lower()])
+    but = f", but {reason}" if reason else ";"
+    assert line.startswith(f"{name}: got {value!r} from the environment{but}")
+    assert line.endswith(f"; allowed: {allowed}") or "; allowed " in line
+    assert line.count("; allowed") == 1
 
 
 def test_an_unreadable_creds_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -357,24 +398,15 @@ def test_settings_show_no_secret() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_what_a_default_does_to_others_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = problems(monkeypatch, WS_PORT="3003")
+    assert line.startswith("WS_ADMIN_PORT: got 3003 by default, but it is WS_PORT's")
+
+
 def test_a_setting_that_does_not_exist() -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(ws_prot=1)
-    assert config.problems(caught.value) == ["WS_PROT: there is no such setting"]
-
-
-@pytest.mark.parametrize(
-    ("variable", "meant"),
-    [
-        ("WS_MAX_CONNECTION", "WS_MAX_CONNECTIONS"),
-        ("NATS_URLS", "NATS_URL"),
-        ("ws_prot", "WS_PORT"),
-        ("NATS_ZZZZZZZZZZZZ", None),
-    ],
-)
-def test_unknown_variables(variable: str, meant: str | None) -> None:
-    environment = {variable: "1", "WS_PORT": "1", "nats_url": "x", "PATH": "", "SNATS_X": ""}
-    assert list(config.unknown(environment)) == [(variable, meant)]
+    assert problems_of(caught.value) == ["WS_PROT: there is no such setting; did you mean WS_PORT?"]
 
 
 def test_subjects_that_no_rule_matches() -> None:
@@ -386,34 +418,7 @@ def test_subjects_that_no_rule_matches() -> None:
     assert Settings().subjects_without_rule() == []
 
 
-def default_in_words(field: FieldInfo) -> str:
-    default: Any = field.default
-    if default is None or default == ():
-        return ""
-    if isinstance(default, Rules):
-        return "[below](#rules)"
-    if isinstance(default, bool):
-        return f"`{str(default).lower()}`"
-    return f"`{','.join(default) if isinstance(default, tuple) else default}`"
-
-
-def test_the_page_lists_every_setting() -> None:
-    rows = [
-        f"| `{name.upper()}` | {default_in_words(field)} | {config.allowed(field)} "
-        f"| {field.description} |"
-        for name, field in FIELDS.items()
-    ]
-    lines = PAGE.read_text().splitlines()
-    start = lines.index("| name | default | allowed | what it does |") + 2
-    assert lines[start : start + len(rows) + 1] == [*rows, ""]
-
-
-def test_the_page_shows_the_default_rules() -> None:
-    text = PAGE.read_text()
-    shown = text[text.index("```json\n") + len("```json\n") :].partition("```")[0]
-    assert list(Rules.from_json(shown)) == list(DEFAULT_RULES)
-
-
-def test_the_page_shows_what_a_mistake_looks_like(monkeypatch: pytest.MonkeyPatch) -> None:
-    for line in problems(monkeypatch, WS_PORT="70000", NATS_SUBJECTS="token.>,token.*.update"):
-        assert f"\n  {line}\n" in PAGE.read_text()
+def test_rules_that_no_subject_feeds() -> None:
+    settings = Settings(nats_subjects=["global.>"])
+    assert settings.rules_without_subject() == ["token.*.update", "token.*.comment"]
+    assert Settings().rules_without_subject() == []

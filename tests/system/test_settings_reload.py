@@ -1,0 +1,56 @@
+"""SIGHUP: the file of settings is read anew, and workers that follow it replace the others."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.support.client import UPGRADE
+from tests.support.process import GatewayProcess, gateway_process, until
+
+__all__ = ["gateway_process"]  # a fixture
+
+NewGateway = Callable[..., GatewayProcess]
+
+
+def logged(gateway: GatewayProcess, event: str) -> list[dict[str, Any]]:
+    return [one for one in gateway.log if one["event"] == event]
+
+
+def asked_from(gateway: GatewayProcess, origin: str) -> int:
+    """The status with which a page's handshake is answered."""
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+    try:
+        connection.request("GET", "/", headers={**UPGRADE, "Origin": origin})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_sighup_reads_the_file_anew(gateway_process: NewGateway, tmp_path: Path) -> None:
+    file = tmp_path / "wsgate.toml"
+    file.write_text("ws_port = 0\nws_workers = 1\nws_allowed_origins = ['https://old.example']\n")
+    # Empty is not set: these are the file's.
+    gateway = gateway_process(WS_CONFIG=file, WS_PORT="", WS_WORKERS="").start()
+    assert asked_from(gateway, "https://old.example") == 101
+    assert asked_from(gateway, "https://new.example") == 403
+
+    file.write_text("ws_port = ")
+    gateway.signal(signal.SIGHUP)
+    wrong = "the settings are wrong now; workers stay as they are"
+    until(lambda: logged(gateway, wrong), "the news that the file is wrong")
+    (told,) = logged(gateway, wrong)
+    assert told["problems"] == [f"{file}:1:11: it is not TOML: Invalid value"]
+    assert asked_from(gateway, "https://old.example") == 101
+
+    file.write_text("ws_port = 1\nws_workers = 2\nws_allowed_origins = ['https://new.example']\n")
+    gateway.signal(signal.SIGHUP)
+    until(lambda: logged(gateway, "all workers were replaced"), "other workers")
+    assert asked_from(gateway, "https://new.example") == 101
+    assert asked_from(gateway, "https://old.example") == 403
+    (warning,) = logged(gateway, "these settings take full effect only with a restart")
+    assert warning["settings"] == ["WS_PORT", "WS_WORKERS"]
+    assert gateway.stop() == 0

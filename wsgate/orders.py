@@ -1,0 +1,20 @@
+"""What the supervisor hands a worker on its standard input, pickled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wsgate.blueprint import Blueprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """``number`` names the worker; ``line`` of ``lines`` is its own on the board."""
+
+    number: int
+    line: int
+    lines: int
+    channel: int  # descriptors
+    listening: int
+    board: int
+    blueprint: Blueprint

@@ -1,0 +1,41 @@
+"""Settings of what is delivered, and how."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_settings import NoDecode
+
+from wsgate.rules import DEFAULT_RULES, Rules
+from wsgate.settings.parsers import rules
+from wsgate.settings.words import Allowed, whole
+
+FLUSH_WINDOW_MS_MAX: Final = 10_000
+
+
+class Delivery(BaseModel):
+    """What is delivered, and how"""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    ws_flush_window_ms: Annotated[int, *whole(0, FLUSH_WINDOW_MS_MAX, of=" of milliseconds")] = (
+        Field(default=0, description="How long publications are gathered before they are written")
+    )
+    ws_deflate: Annotated[bool, Allowed("true or false")] = Field(
+        default=True,
+        description="Whether publications are compressed, once, for clients that can inflate them",
+    )
+    ws_rules: Annotated[
+        Rules,
+        NoDecode,
+        BeforeValidator(rules),
+        Allowed(
+            "an array of objects with subject, type, kind and, if wanted, overflow; in the"
+            " environment as JSON"
+        ),
+    ] = Field(
+        default=DEFAULT_RULES,
+        description="Which channels there are, and how each is treated",
+        repr=False,
+    )

@@ -1,0 +1,150 @@
+"""The model of all settings: every group, what must fit together, and what is made of them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from wsgate.auth.permissions import EVERYTHING, NOTHING
+from wsgate.auth.verifier import TokenOptions
+from wsgate.blueprint import AuthBlueprint, Blueprint, NatsBlueprint, TlsFiles
+from wsgate.limits import Limits
+from wsgate.rules import overlaps
+from wsgate.settings.groups.access import Access
+from wsgate.settings.groups.arrival import Arrival
+from wsgate.settings.groups.clients import Clients
+from wsgate.settings.groups.delivery import Delivery
+from wsgate.settings.groups.draining import Draining
+from wsgate.settings.groups.listening import WORKERS_MAX, Listening
+from wsgate.settings.groups.logs import Logs
+from wsgate.settings.groups.nats import Nats
+from wsgate.settings.relations import Relations
+
+
+# Python looks from left to right, so pydantic has the fields of the last of them first.
+class Settings(
+    Logs,
+    Nats,
+    Draining,
+    Delivery,
+    Access,
+    Clients,
+    Arrival,
+    Listening,
+    Relations,
+    BaseSettings,
+):
+    """Keyword arguments go before environment variables, those before the defaults.
+
+    ``reading.load`` puts a file between the last two.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        # As compose files and unit files write it: WS_PORT= means "not set", here and in a file.
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+    )
+
+    def limits(self) -> Limits:
+        return Limits(
+            connections_max=self.ws_max_connections,
+            connections_per_address_max=self.ws_max_connections_per_address or None,
+            handshakes_max=self.ws_max_handshakes,
+            handshakes_per_s=self.ws_max_handshakes_per_s or None,
+            handshake_timeout_s=self.ws_handshake_timeout_s,
+            header_bytes_max=self.ws_max_header_bytes,
+            message_bytes_max=self.ws_max_message_bytes,
+            fragments_max=self.ws_max_fragments,
+            commands_per_s=self.ws_max_commands_per_s or None,
+            pings_per_s=self.ws_max_pings_per_s or None,
+            subscriptions_max=self.ws_max_subscriptions,
+            channels_max=self.ws_max_channels,
+            events_bytes_max=self.ws_max_backlog_bytes,
+            auth_timeout_s=self.ws_auth_timeout_s,
+            connection_age_max_s=self.ws_max_connection_age_s or None,
+        )
+
+    def _share(self) -> Limits:
+        """The limits of one worker: of what is counted by each for itself, its part."""
+        limits, workers = self.limits(), self.worker_count()
+        per_s = limits.handshakes_per_s
+        return replace(
+            limits,
+            handshakes_max=-(-limits.handshakes_max // workers),
+            handshakes_per_s=None if per_s is None else per_s / workers,
+        )
+
+    def worker_count(self) -> int:
+        if self.ws_workers == "auto":
+            return min(WORKERS_MAX, len(os.sched_getaffinity(0)))
+        return self.ws_workers
+
+    def subjects_without_rule(self) -> list[str]:
+        """What NATS is asked for in vain: no rule makes a channel of any of it."""
+        return [
+            subject
+            for subject in self.nats_subjects
+            if not any(overlaps(subject, rule.subject) for rule in self.ws_rules)
+        ]
+
+    def rules_without_subject(self) -> list[str]:
+        """The subjects of rules for which NATS is not asked."""
+        return [
+            rule.subject
+            for rule in self.ws_rules
+            if not any(overlaps(subject, rule.subject) for subject in self.nats_subjects)
+        ]
+
+    def blueprint(self) -> Blueprint:
+        """What workers are told."""
+        return Blueprint(
+            limits=self._share(),
+            rules=self.ws_rules,
+            flush_window_s=self.ws_flush_window_ms / 1000,
+            deflate=self.ws_deflate,
+            allowed_origins=self.ws_allowed_origins,
+            trusted_proxies=self.ws_trusted_proxies,
+            proxy_protocol=self.ws_proxy_protocol == "on",
+            tls=self._tls(),
+            auth=self._auth(),
+            nats=NatsBlueprint(
+                servers=self.nats_url,
+                subjects=self.nats_subjects,
+                creds_file=self.nats_creds,
+                user=self.nats_user,
+                password=_revealed(self.nats_password),
+                token=_revealed(self.nats_token),
+            ),
+            log_level=self.log_level,
+            log_format=self.log_format,
+        )
+
+    def _tls(self) -> TlsFiles | None:
+        if self.ws_tls_cert is None or self.ws_tls_key is None:
+            return None
+        return TlsFiles(certificate=self.ws_tls_cert, key=self.ws_tls_key)
+
+    def _auth(self) -> AuthBlueprint | None:
+        if self.ws_auth == "none":
+            return None
+        return AuthBlueprint(
+            secret=_revealed(self.ws_jwt_secret),
+            keys=self.ws_jwt_keys,
+            options=TokenOptions(
+                permissions_default=(
+                    EVERYTHING if self.ws_jwt_channels_default == "all" else NOTHING
+                ),
+                audience=self.ws_jwt_audience,
+                issuer=self.ws_jwt_issuer,
+                leeway_s=self.ws_jwt_leeway_s,
+                channels_claim=self.ws_jwt_channels_claim,
+            ),
+        )
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

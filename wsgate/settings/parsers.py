@@ -1,0 +1,125 @@
+"""From what is written to what is meant: each takes what the environment or a file has.
+
+ValueErrors say what is wrong, without what was written: that may be a secret, and is shown, or
+masked, by whoever reports it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from stat import S_ISREG
+from urllib.parse import urlsplit
+
+from orjson import JSONDecodeError
+from pydantic import BeforeValidator
+
+from wsgate.networks import TrustedNetworks
+from wsgate.origins import Origins
+from wsgate.protocol import is_channel_or_pattern
+from wsgate.rules import Rules, overlaps
+
+_LINKS = ("tcp://", "udp://", "sctp://")
+
+
+def lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def number(value: object) -> object:
+    """To Python, and so to pydantic, true is 1."""
+    if isinstance(value, bool):
+        raise ValueError("it is no number")
+    return value
+
+
+def port_number(value: object) -> object:
+    if isinstance(value, str) and value.startswith(_LINKS):
+        raise ValueError(
+            "that is where a container platform has a service of this name: have it set no such"
+            " variables (in Kubernetes enableServiceLinks: false)"
+        )
+    return number(value)
+
+
+def readable(path: Path) -> Path:
+    """A path to a file that can be read."""
+    try:
+        found = S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        found = False
+    except OSError as error:  # a folder on the way is closed to us, the name is too long
+        raise ValueError(f"the file cannot be looked at: {error.strerror}") from None
+    if not found:
+        raise ValueError("there is no such file")
+    if not os.access(path, os.R_OK):
+        raise ValueError("the file cannot be read")
+    return path
+
+
+def rules(value: object) -> object:
+    if isinstance(value, Rules):
+        return value
+    if isinstance(value, dict):
+        raise ValueError("that is one object and no array: in a file it is [[ws_rules]]")
+    if not isinstance(value, str):
+        return Rules.from_entries(value)
+    try:
+        return Rules.from_json(value)
+    except JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error}") from None
+
+
+def listed(
+    check: Callable[[Sequence[str]], tuple[str, ...]], *, may_be_empty: bool = False
+) -> BeforeValidator:
+    """A list as the environment writes it, "a,b", or as a file and Python do."""
+
+    def parse(value: object) -> object:
+        if isinstance(value, str):
+            value = [item.strip() for item in value.split(",") if item.strip()]
+        if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+            raise ValueError("it is no list of strings")
+        if not value and not may_be_empty:
+            raise ValueError("the list is empty")
+        return check(value)
+
+    return BeforeValidator(parse)
+
+
+def servers(urls: Sequence[str]) -> tuple[str, ...]:
+    for url in urls:
+        if not _is_server(url):
+            raise ValueError("not all in it are such URLs")
+    return tuple(urls)
+
+
+def _is_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("nats", "tls") and parts.hostname and parts.port != 0
+    except ValueError:
+        return False
+    return bool(usable) and not (parts.path.strip("/") or parts.query or parts.fragment)
+
+
+def subjects(subjects: Sequence[str]) -> tuple[str, ...]:
+    for place, subject in enumerate(subjects):
+        if not is_channel_or_pattern(subject):
+            raise ValueError(f"{subject!r} is not a NATS subject")
+        for earlier in subjects[:place]:
+            if overlaps(earlier, subject):
+                # NATS would deliver what both match twice.
+                raise ValueError(f"{earlier!r} and {subject!r} overlap")
+    return tuple(subjects)
+
+
+def origins(entries: Sequence[str]) -> tuple[str, ...]:
+    Origins(entries)
+    return tuple(entries)
+
+
+def networks(entries: Sequence[str]) -> tuple[str, ...]:
+    TrustedNetworks(entries)
+    return tuple(entries)

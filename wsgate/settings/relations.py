@@ -1,0 +1,108 @@
+"""What must fit together, across settings.
+
+A validator sees the valid ones among the fields above its own. So each of these stands at the
+lowest of its fields, and finds a wrong combination even when other fields are wrong as well.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr, field_validator
+from pydantic_core.core_schema import ValidationInfo
+
+from wsgate.auth.origins import is_url
+from wsgate.control import REVOKE_SUBJECT
+from wsgate.rules import overlaps
+
+
+class Relations(BaseModel):
+    """Mixed into the model that has the fields; errors say what to do."""
+
+    @field_validator("ws_tls_key", check_fields=False)
+    @classmethod
+    def _certificate_and_key(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if "ws_tls_cert" in info.data and (info.data["ws_tls_cert"] is None) != (key is None):
+            state = "not set" if key else "set"
+            raise ValueError(f"WS_TLS_CERT is {state}: set both, or neither")
+        return key
+
+    @field_validator("ws_admin_port", check_fields=False)
+    @classmethod
+    def _own_port(cls, port: int, info: ValidationInfo) -> int:
+        if port and port == info.data.get("ws_port"):
+            raise ValueError("it is WS_PORT's: give one of them another")
+        return port
+
+    @field_validator("ws_proxy_protocol", check_fields=False)
+    @classmethod
+    def _header_of_somebody(cls, choice: str, info: ValidationInfo) -> str:
+        if choice == "on" and info.data.get("ws_trusted_proxies") == ():
+            raise ValueError("WS_TRUSTED_PROXIES is not set: list the proxies there")
+        return choice
+
+    @field_validator("ws_jwt_keys", check_fields=False)
+    @classmethod
+    def _one_kind_of_key(cls, keys: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if keys and info.data.get("ws_jwt_secret") is not None:
+            raise ValueError("WS_JWT_SECRET is set as well: keep one of them")
+        if len(keys) > 1 and any(is_url(key) for key in keys):
+            raise ValueError("a URL stands alone: name one, or only files")
+        # A secret that was no good is missing here, and is reported by itself.
+        wanted = info.data.get("ws_auth") == "jwt" and "ws_jwt_secret" in info.data
+        if wanted and not keys and info.data["ws_jwt_secret"] is None:
+            raise ValueError("WS_AUTH is jwt, which needs it or WS_JWT_SECRET: set one of them")
+        return keys
+
+    @field_validator("ws_drain_timeout_s", check_fields=False)
+    @classmethod
+    def _time_to_drain(cls, timeout_s: float, info: ValidationInfo) -> float:
+        delay_s = info.data.get("ws_drain_delay_s")
+        if delay_s is not None and timeout_s <= delay_s:
+            raise ValueError(f"WS_DRAIN_DELAY_S is {delay_s:g}: raise this, or lower that")
+        return timeout_s
+
+    @field_validator("nats_subjects", check_fields=False)
+    @classmethod
+    def _control_is_no_channel(
+        cls, subjects: tuple[str, ...], info: ValidationInfo
+    ) -> tuple[str, ...]:
+        for subject in subjects:
+            if info.data.get("ws_auth") == "jwt" and overlaps(subject, REVOKE_SUBJECT):
+                # Clients could read there who is cut off.
+                raise ValueError(
+                    f"with WS_AUTH=jwt {subject!r} overlaps {REVOKE_SUBJECT!r}, which is no"
+                    " channel: name subjects that do not"
+                )
+        return subjects
+
+    @field_validator("nats_subjects", check_fields=False)
+    @classmethod
+    def _something_is_delivered(
+        cls, subjects: tuple[str, ...], info: ValidationInfo
+    ) -> tuple[str, ...]:
+        rules = info.data.get("ws_rules")
+        if rules is not None and not any(
+            overlaps(subject, rule.subject) for subject in subjects for rule in rules
+        ):
+            raise ValueError(
+                "no rule in WS_RULES matches anything of it, so nobody could get anything: add a"
+                " rule, or a subject that a rule matches"
+            )
+        return subjects
+
+    @field_validator("nats_user", "nats_token", check_fields=False)
+    @classmethod
+    def _one_login(cls, value: Any, info: ValidationInfo) -> Any:
+        others = [name for name in ("nats_creds", "nats_user") if info.data.get(name) is not None]
+        if value is not None and others:
+            raise ValueError(f"{others[0].upper()} is set as well: keep one of them")
+        return value
+
+    @field_validator("nats_password", check_fields=False)
+    @classmethod
+    def _password_of_a_user(cls, value: SecretStr | None, info: ValidationInfo) -> Any:
+        if value is not None and "nats_user" in info.data and info.data["nats_user"] is None:
+            raise ValueError("NATS_USER is not set: set it, or leave this out")
+        return value

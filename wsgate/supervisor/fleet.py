@@ -1,0 +1,230 @@
+"""The workers: one in each slot, replaced when it dies, one after the other when that is asked for.
+
+Slot and socket go together. A worker that leaves its slot keeps its clients until they are gone,
+but nobody comes to it any more: its successor accepts from the same socket already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import structlog
+
+from wsgate.blueprint import Blueprint
+from wsgate.board import Board
+from wsgate.channel import ChannelClosed, Handle, Refused
+from wsgate.supervisor.load import Load, LoadLimits
+from wsgate.supervisor.process import WorkerProcess
+
+log = structlog.get_logger("wsgate.supervisor")
+
+# Before a worker is replaced that died young: the first at once, others less and less eagerly.
+AGAIN_S: Final = (0.0, 0.2, 0.5, 1.0)
+STEADY_S: Final = 10.0  # who lived this long did not die young
+PULSE_INTERVAL_S: Final = 1.0
+PULSE_TIMEOUT_S: Final = 10.0  # who does not answer for this long is stuck, and killed
+ANSWER_TIMEOUT_S: Final = 2.0
+
+
+class Slot:
+    def __init__(self, number: int, listening: socket.socket) -> None:
+        self.number = number
+        self.listening = listening
+        self.worker: WorkerProcess | None = None
+        self.deaths_in_a_row = 0
+
+
+class Fleet:
+    """``blueprint`` is what a worker is told that starts now; it may be replaced by another.
+
+    ``handle`` answers what workers ask. ``deaths`` and ``stuck`` count what should not happen,
+    ``silent`` the answers that did not come.
+    """
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        listening: Sequence[socket.socket],
+        load_limits: LoadLimits,
+        handle: Handle,
+    ) -> None:
+        self.blueprint = blueprint
+        self._handle = handle
+        self._slots = [Slot(number, one) for number, one in enumerate(listening)]
+        # For each slot one more: of who leaves it while his successor is there.
+        self.board = Board.make(2 * len(self._slots))
+        self._free_lines = list(range(self.board.lines))
+        self.load = Load(self.board, load_limits)
+        self._held: set[WorkerProcess] = set()  # those that leave included
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._restarting = asyncio.Lock()
+        self._stopping = False
+        self.deaths = 0
+        self.stuck = 0
+        self.silent = 0
+        self.restarts = 0
+
+    @property
+    def size(self) -> int:
+        """How many workers there should be."""
+        return len(self._slots)
+
+    @property
+    def workers(self) -> list[WorkerProcess]:
+        """Those that serve, in order of their slots; who is leaving is not among them."""
+        found = [slot.worker for slot in self._slots]
+        return [worker for worker in found if worker is not None and worker.serving]
+
+    async def start(self) -> None:
+        """A worker for each slot. Raises WorkerFailed, with none left, if one cannot start."""
+        started = await asyncio.gather(
+            *(self._start_in(slot) for slot in self._slots), return_exceptions=True
+        )
+        for outcome in started:
+            if isinstance(outcome, BaseException):
+                await self.kill()
+                raise outcome
+        self._spawn(self._take_pulse(), "pulse")
+
+    async def ask_all(self, question: str, argument: Any = None) -> list[tuple[int, Any]]:
+        """Each worker's number and answer; without those that did not answer in time."""
+        workers = self.workers
+        answers = await asyncio.gather(
+            *(worker.ask(question, argument, ANSWER_TIMEOUT_S) for worker in workers),
+            return_exceptions=True,
+        )
+        found = []
+        for worker, answer in zip(workers, answers, strict=True):
+            if isinstance(answer, ChannelClosed | TimeoutError):
+                self.silent += 1
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                found.append((worker.number, answer))
+        return found
+
+    async def ask_any(self, question: str, argument: Any = None) -> Any:
+        """The answer of the first worker that gives one; Refused if there is none."""
+        for worker in self.workers:
+            try:
+                return await worker.ask(question, argument, ANSWER_TIMEOUT_S)
+            except (ChannelClosed, TimeoutError):
+                self.silent += 1
+        raise Refused("no worker is there to answer")
+
+    def tell_all(self, what: str, argument: Any = None) -> None:
+        """Without an answer."""
+        for worker in self.workers:
+            worker.tell(what, argument)
+
+    async def restart(self, spread_s: float, timeout_s: float) -> None:
+        """Replace all workers, one by one: the new one serves before the old one leaves."""
+        async with self._restarting:
+            for slot in self._slots:
+                old = slot.worker
+                try:
+                    await self._start_in(slot)
+                except OSError as error:
+                    log.error("a worker was not replaced", worker=slot.number, error=str(error))
+                    return
+                self.restarts += 1
+                if old is not None:
+                    await old.drain(spread_s, timeout_s)
+            log.info("all workers were replaced", workers=len(self._slots))
+
+    async def drain(self, spread_s: float, timeout_s: float) -> None:
+        """All workers send their clients elsewhere, and end."""
+        self._stop_tending()
+        held = [slot.worker for slot in self._slots if slot.worker is not None]
+        await asyncio.gather(*(worker.drain(spread_s, timeout_s) for worker in held))
+        await self.kill()
+
+    async def kill(self) -> None:
+        """No worker any more, at once."""
+        self._stop_tending()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for slot in self._slots:
+            if slot.worker is not None:
+                await slot.worker.kill()
+
+    def _stop_tending(self) -> None:
+        self._stopping = True
+
+    # ------------------------------------------------------------------------------ one slot's life
+
+    async def _start_in(self, slot: Slot) -> None:
+        """Start a worker that takes the slot over once it serves."""
+        worker = WorkerProcess(slot.number, self._free_lines.pop(0), self._handle)
+        try:
+            await worker.start(self.blueprint, slot.listening, self.board)
+            self._held.add(worker)
+        except BaseException:
+            self._return_line(worker)
+            raise
+        slot.worker = worker
+        self._spawn(self._watch(slot, worker), f"worker-{slot.number}")
+        log.info("worker started", worker=slot.number, pid=worker.pid)
+
+    async def _watch(self, slot: Slot, worker: WorkerProcess) -> None:
+        """Until the worker is gone; if that was not asked for, until there is another."""
+        status = await worker.gone()
+        self._return_line(worker)
+        if slot.worker is not worker or self._stopping:
+            return
+        slot.worker = None
+        self.deaths += 1
+        lived_s = time.monotonic() - worker.began_s
+        slot.deaths_in_a_row = 0 if lived_s >= STEADY_S else slot.deaths_in_a_row + 1
+        log.error(
+            "a worker died and is replaced",
+            worker=slot.number,
+            pid=worker.pid,
+            exit_status=status,
+            lived_s=round(lived_s, 1),
+        )
+        await self._replace(slot)
+
+    async def _replace(self, slot: Slot) -> None:
+        while not self._stopping:
+            await asyncio.sleep(AGAIN_S[min(slot.deaths_in_a_row, len(AGAIN_S) - 1)])
+            try:
+                await self._start_in(slot)
+                return
+            except OSError as error:
+                slot.deaths_in_a_row += 1
+                log.error("a worker could not start", worker=slot.number, error=str(error))
+
+    async def _take_pulse(self) -> None:
+        """Kill who does not answer: a loop that stands still helps nobody. And see what all use."""
+        while True:
+            await asyncio.sleep(PULSE_INTERVAL_S)
+            self.load.measure([worker.pid for worker in self._held])
+            await asyncio.gather(*(self._feel(worker) for worker in self.workers))
+
+    async def _feel(self, worker: WorkerProcess) -> None:
+        try:
+            await worker.ask("ping", None, PULSE_TIMEOUT_S)
+        except TimeoutError:
+            self.stuck += 1
+            log.error("a worker is stuck and is killed", worker=worker.number, pid=worker.pid)
+            await worker.kill()
+        except ChannelClosed:
+            pass  # it is gone, which _watch sees
+
+    def _return_line(self, worker: WorkerProcess) -> None:
+        self._held.discard(worker)
+        self.board.wipe(worker.line)
+        self._free_lines.append(worker.line)
+
+    def _spawn(self, work: Any, name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
