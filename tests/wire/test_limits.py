@@ -19,7 +19,7 @@ from tests.support.process import GatewayProcess, gateway_process
 from tests.support.tls_client import TlsClient
 from wsgate.edge import admission
 from wsgate.limits import EVENTS_BYTES_MIN
-from wsgate.metrics.collector import HANDSHAKE_REFUSALS
+from wsgate.metrics.connections import HANDSHAKE_REFUSALS
 from wsgate.protocol import CloseCode
 
 __all__ = ["gateway_process"]  # a fixture
