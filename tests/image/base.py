@@ -104,7 +104,9 @@ def _python(prefix: Path) -> None:
         "dist-packages",
         "*.a",
     )
-    shutil.copytree(STDLIB, library, symlinks=True, ignore=shutil.ignore_patterns(*left_out))
+    # Links are followed: Debian's Python has some that lead to /etc.
+    ignore = shutil.ignore_patterns(*left_out)
+    shutil.copytree(STDLIB, library, ignore=ignore, ignore_dangling_symlinks=True)
     # Not among site-packages, for which Debian's Python has a place of its own.
     _copy(Path(pip.__file__).parent, library / "pip")
     _copy(Path(sysconfig.get_path("include")), prefix / "include" / name)
