@@ -9,6 +9,7 @@ from wsgate.app import Gateway
 from wsgate.auth.carriers import Credential, CredentialKind
 from wsgate.auth.identity import KeysUnavailable, TokenExpired, TokenRefused, Undecided
 from wsgate.channel import Refused
+from wsgate.heap import give_back
 from wsgate.metrics.collector import registry
 from wsgate.metrics.families import plain
 
@@ -27,6 +28,7 @@ class Desk:
             "channels": self._channels,
             "identify": self._identify,
             "publish": self._publish,
+            "give_back": self._give_back,
             "leave": self._leave,
             "drain": self._drain,
         }
@@ -85,6 +87,10 @@ class Desk:
         """Each a subject and a payload; how many of them the hub took."""
         publish = self._gateway.hub.publish
         return sum([publish(subject, text.encode()) for subject, text in publications])
+
+    async def _give_back(self, _: Any) -> bool:
+        """Memory that is free, to the system."""
+        return give_back()
 
     async def _leave(self, _: Any) -> None:
         """Call itself unready, and go on."""

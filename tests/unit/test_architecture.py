@@ -59,7 +59,8 @@ ALLOWED = {
     | {"stalls", "upgrade"},
     "channel": set(),
     "orders": {"blueprint"},
-    "desk": {"app", "auth", "channel", "metrics"},
+    "heap": set(),
+    "desk": {"app", "auth", "channel", "heap", "metrics"},
     "worker": {"app", "auth", "board", "capacity", "channel", "desk", "log", "orders"},
     "admin": set(),
     "supervisor": {"admin", "auth", "blueprint", "board", "channel", "descriptors", "edge"}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from wsgate.board import Board
+from wsgate.heap import give_back
 from wsgate.supervisor.load import Load, LoadLimits, Use, use_of
 
 MB = 1024 * 1024
@@ -88,3 +89,16 @@ def test_the_board_is_wiped_line_by_line(board: Board) -> None:
     again.overloaded = True
     assert board.overloaded
     again.close()
+
+
+def test_free_memory_goes_back_to_the_system() -> None:
+    """Blocks that are in use at the end keep glibc from doing it by itself."""
+    held = [b"%d" % number * 30_000 for number in range(100, 1600)]
+    last = held[-1]
+    held.clear()
+    assert last is not None
+    before = use_of(os.getpid())
+    give_back()
+    after = use_of(os.getpid())
+    assert before is not None and after is not None
+    assert after.memory_bytes < before.memory_bytes - 50 * MB

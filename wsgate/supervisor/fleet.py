@@ -207,6 +207,8 @@ class Fleet:
         while True:
             await asyncio.sleep(PULSE_INTERVAL_S)
             self.load.measure([worker.pid for worker in self._held])
+            if self.load.lacks_memory:
+                self.tell_all("give_back")
             await asyncio.gather(*(self._feel(worker) for worker in self.workers))
 
     async def _feel(self, worker: WorkerProcess) -> None:

@@ -87,6 +87,12 @@ class Load:
         self.memory_bytes = sum(use.memory_bytes for use in found.values())
         self._judge()
 
+    @property
+    def lacks_memory(self) -> bool:
+        """More is in use than may be."""
+        limit = self._limits.memory_bytes
+        return limit is not None and self.memory_bytes > limit
+
     def _judge(self) -> None:
         past = self._past()
         if bool(past) != self._board.overloaded:
@@ -103,6 +109,6 @@ class Load:
         cpu, memory = self._limits.cpu_cores, self._limits.memory_bytes
         if cpu is not None and self.cores > cpu:
             past.append(f"{self.cores:.2f} cores in use, WS_CPU_LIMIT is {cpu:g}")
-        if memory is not None and self.memory_bytes > memory:
+        if self.lacks_memory:
             past.append(f"{self.memory_bytes} bytes in use, WS_MEMORY_LIMIT is {memory}")
         return past
