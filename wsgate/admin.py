@@ -23,7 +23,7 @@ wsgate {version}
   /healthz  200 while the process works; anything else: restart it
   /readyz   200 when new clients are welcome, else 503 and the reasons
   /metrics  for Prometheus
-  /debug/channels?top=20  the busiest channels: name, subscribers, publications
+  /debug/channels?top=20  the busiest channels: subscribers, publications
   /ticket   POST with "Authorization: Bearer <token>": a ticket to use once, as ?ticket=...
 """
 

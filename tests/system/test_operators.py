@@ -283,6 +283,10 @@ def test_figures_of_a_gateway_under_load(
     assert found["processes"]["supervisor"]["memory_bytes"] > 10**6
     assert (found["feeds"], found["workers_serving"]) == ({"nats": "live"}, 1)
     assert 0.5 <= found["interval_s"] < DEADLINE_S
+    (channel,) = found["channels"]
+    assert (channel["name"], channel["subscribers"]) == (CHANNEL, 2)
+    assert channel["publications_per_s"] > 0
+    assert re.search(rf"{CHANNEL} +2 ", page)
     assert re.search(r"connections +2 ", page)
     assert re.search(r"feed nats +live ", page)
     assert "\x1b" not in page

@@ -135,16 +135,16 @@ def test_what_is_known_of_the_gateway_as_a_whole() -> None:
 
 
 def test_channels() -> None:
-    before = scrape(0.0, channels=[{"name": "a", "subscribers": 1, "publications": 10}])
+    before = scrape(0.0, channels=[{"channel": "a", "subscribers": 1, "publications": 10}])
     after = scrape(
         2.0,
         channels=[
-            {"name": "b", "subscribers": 5, "publications": 100},
-            {"name": "a", "subscribers": 2, "publications": 30},
+            {"channel": "b", "subscribers": 5, "publications": 100},
+            {"channel": "a", "subscribers": 2, "publications": 30},
         ],
     )
     assert between(before, after).channels == (Channel("b", 5, None), Channel("a", 2, 10.0))
-    forgotten = scrape(3.0, channels=[{"name": "a", "subscribers": 1, "publications": 1}])
+    forgotten = scrape(3.0, channels=[{"channel": "a", "subscribers": 1, "publications": 1}])
     assert between(after, forgotten).channels == (Channel("a", 1, 0.0),)
     assert between(before, scrape(1.0)).channels is None
 
@@ -157,7 +157,7 @@ def test_channels() -> None:
         (Answer(200, b"[]"), None),
         (Answer(200, b'{"channels": 1}'), None),
         (Answer(200, b'{"channels": []}'), ()),
-        (Answer(200, b'{"channels": [{"name": "a"}, {}]}'), ({"name": "a"},)),
+        (Answer(200, b'{"channels": [{"channel": "a"}, {}]}'), ({"channel": "a"},)),
     ],
 )
 def test_a_gateway_may_not_tell_its_channels(
@@ -198,10 +198,10 @@ def test_a_gateway_is_asked_for_both() -> None:
         found = ask(admin_port)
         assert found.processes["0"].total("ws_connections_current") == 3
         assert found.channels is None
-    busiest = b'{"channels": [{"name": "a", "subscribers": 2, "publications": 7}]}'
+    busiest = b'{"channels": [{"channel": "a", "subscribers": 2, "publications": 7}]}'
     pages = {"/metrics": metrics, "/debug/channels?top=10": busiest}
     with gateway_with(pages) as admin_port:
-        assert ask(admin_port).channels == ({"name": "a", "subscribers": 2, "publications": 7},)
+        assert ask(admin_port).channels == ({"channel": "a", "subscribers": 2, "publications": 7},)
 
 
 @pytest.mark.parametrize("pages", [{}, {"/metrics": b"<html>"}, {"/metrics": b"\xff"}])
@@ -225,7 +225,7 @@ def test_the_screen_fits_80_columns_and_shows_what_matters() -> None:
     text += 'ws_feed_live{source="nats",worker="0"} 0\n'
     text += worker("0", ws_connections_current=123_456, ws_backlog_bytes=38_100_000)
     text += worker("supervisor", process_resident_memory_bytes=67_300_000)
-    channels = [{"name": "token.[bold]x[/bold].update", "subscribers": 940, "publications": 0}]
+    channels = [{"channel": "token.[bold]x[/bold].update", "subscribers": 940, "publications": 0}]
     now = scrape(1.0, text, channels)
     page = shown(screen("http://127.0.0.1:3003", between(now, now)))
     assert max(map(len, page.splitlines())) <= 80

@@ -151,13 +151,13 @@ def _feeds(scrape: Scrape) -> dict[str, Feed]:
 def _channels(before: Scrape, after: Scrape, interval_s: float) -> tuple[Channel, ...] | None:
     if after.channels is None:
         return None
-    earlier = {one["name"]: one.get("publications", 0) for one in before.channels or ()}
+    earlier = {one["channel"]: one.get("publications", 0) for one in before.channels or ()}
     found = []
     for one in after.channels:
         rate = None
-        if one["name"] in earlier and interval_s > 0:
-            rate = max(0.0, one.get("publications", 0) - earlier[one["name"]]) / interval_s
-        found.append(Channel(one["name"], one.get("subscribers", 0), rate))
+        if one["channel"] in earlier and interval_s > 0:
+            rate = max(0.0, one.get("publications", 0) - earlier[one["channel"]]) / interval_s
+        found.append(Channel(one["channel"], one.get("subscribers", 0), rate))
     return tuple(found)
 
 

@@ -82,6 +82,6 @@ def busiest_channels(answer: Answer) -> tuple[Mapping[str, Any], ...] | None:
         return None
     try:
         found: Iterable[Mapping[str, Any]] = orjson.loads(answer.body)["channels"]
-        return tuple(one for one in found if "name" in one)
+        return tuple(one for one in found if "channel" in one)
     except (ValueError, KeyError, TypeError):
         return None
