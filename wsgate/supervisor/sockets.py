@@ -18,10 +18,7 @@ def listen(host: str, port: int, count: int) -> list[socket.socket]:
     Raises OSError, naming the setting, if the port cannot be had.
     """
     try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        _take_for_us_alone(family, address)
+        family, address = claim(host, port)
         made: list[socket.socket] = []
         try:
             for _ in range(count):
@@ -41,11 +38,19 @@ def listen(host: str, port: int, count: int) -> list[socket.socket]:
     return made
 
 
-def _take_for_us_alone(family: int, address: tuple[object, ...]) -> None:
-    """OSError if somebody listens there: another gateway could join us unnoticed."""
+def claim(host: str, port: int) -> tuple[int, tuple[object, ...]]:
+    """The family and address to listen on, which was ours alone for a moment.
+
+    OSError if somebody listens there: another gateway could join us unnoticed.
+    """
+    family, _, _, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
     with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # What a gateway before left in TIME_WAIT is no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(address)
+    return family, address
 
 
 def _bound(family: int, address: tuple[object, ...]) -> socket.socket:

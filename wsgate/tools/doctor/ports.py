@@ -8,6 +8,7 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
+from wsgate.supervisor.sockets import claim
 from wsgate.tools.doctor.finding import Finding, ok, problem
 from wsgate.tools.doctor.holders import Holder, holder_of
 
@@ -28,13 +29,7 @@ class Port:
 def read(setting: str, host: str, port: int) -> Port:
     """Take the port as a server does, and leave it again."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind) as probe:
-            # What a gateway before left in TIME_WAIT is no obstacle.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        claim(host, port)
     except OSError as error:
         holder = holder_of(port) if error.errno == errno.EADDRINUSE else None
         return Port(setting, host, port, error, holder)
