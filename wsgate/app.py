@@ -58,7 +58,7 @@ class Gateway:
         self._limits = blueprint.limits
         self._listening = listening
         self._source_factory = source_factory or self._own_source
-        self._capacity = capacity or Capacity(blueprint.limits.connections_max)
+        self._capacity = capacity
         self._redeem = redeem or _no_tickets
         self._leaving = False
         self.sources: Sequence[Source] = ()
@@ -178,8 +178,9 @@ class Gateway:
         reasons = [f"{one.name}: not connected" for one in self.sources if not one.connected]
         if self.authenticator is not None and not self.authenticator.ready:
             reasons.append("the keys to check tokens with are not there yet")
-        if self._capacity.lack is not None:
-            reasons.append(NOT_READY[self._capacity.lack])
+        lack = self.hub.capacity.lack
+        if lack is not None:
+            reasons.append(NOT_READY[lack])
         if self._leaving:
             reasons.append("stopping")
         return reasons

@@ -153,7 +153,7 @@ class Hub(Intake):
     def _limit_age(self, connection: Connection, age_max_s: float) -> None:
         age_s = age_max_s * self._random.uniform(1 - AGE_JITTER, 1 + AGE_JITTER)
         # The close's own timer: that close is what it is for.
-        self.core.schedule(connection.handle, CLOSE_TIMER, now_ms() + int(age_s * 1000))
+        self.core.schedule(connection.handle, CLOSE_TIMER, connection.opened_ms + int(age_s * 1000))
 
     def _retire(self, connection: Connection) -> None:
         """It is as old as it may be: first it is told, and then closed if it is still there."""
