@@ -53,18 +53,19 @@ ALLOWED = {
     "auth": COMMON,
     "sources": COMMON,
     "upgrade": COMMON | {"auth", "deflate", "hub", "edge", "networks", "origins"},
-    "metrics": {"auth", "histogram", "hub", "sources"},
+    "metrics": {"auth", "histogram", "hub", "procfs", "sources"},
     "app": COMMON
     | {"auth", "blueprint", "capacity", "control", "networks", "origins", "edge", "hub", "sources"}
     | {"stalls", "upgrade"},
     "channel": set(),
     "orders": {"blueprint"},
     "heap": set(),
+    "procfs": set(),
     "desk": {"app", "auth", "channel", "heap", "metrics"},
     "worker": {"app", "auth", "board", "capacity", "channel", "desk", "log", "orders"},
     "admin": set(),
     "supervisor": {"admin", "auth", "blueprint", "board", "channel", "descriptors", "edge"}
-    | {"metrics", "orders", "settings"},
+    | {"metrics", "orders", "procfs", "settings"},
     "tools": COMMON
     | {"auth", "blueprint", "control", "descriptors", "edge", "log", "settings"}
     | {"sources", "supervisor"},

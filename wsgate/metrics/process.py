@@ -6,7 +6,6 @@ which no client is served. The kernel knows the number, since Linux 6.2.
 
 from __future__ import annotations
 
-import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +16,9 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from wsgate.metrics.families import counter, gauge
+from wsgate.procfs import stat
 
-STAT: Final = Path("/proc/self/stat")
 OPEN_FILES: Final = Path("/proc/self/fd")
-# Places in STAT behind the program's name, which may have spaces in it, and its state, a letter:
-# see proc_pid_stat(5).
-USER_TICKS, KERNEL_TICKS, START_TICKS, VIRTUAL_BYTES, RESIDENT_PAGES = 10, 11, 18, 19, 20
 
 
 def process_registry() -> CollectorRegistry:
@@ -38,30 +34,27 @@ class ProcessMetrics(Collector):
     """Of the process that it is in."""
 
     def __init__(self) -> None:
-        self._ticks_per_s = os.sysconf("SC_CLK_TCK")
-        self._page_bytes = os.sysconf("SC_PAGE_SIZE")
         self._booted_s = _booted_s()
 
     def collect(self) -> Iterator[Metric]:
-        _, _, behind_name = STAT.read_bytes().rpartition(b") ")
-        fields = [int(one) for one in behind_name.split()[1:]]
+        found = stat()
         yield gauge(
-            "process_virtual_memory_bytes", "Virtual memory size in bytes.", fields[VIRTUAL_BYTES]
+            "process_virtual_memory_bytes", "Virtual memory size in bytes.", found.virtual_bytes
         )
         yield gauge(
             "process_resident_memory_bytes",
             "Resident memory size in bytes.",
-            fields[RESIDENT_PAGES] * self._page_bytes,
+            found.resident_bytes,
         )
         yield gauge(
             "process_start_time_seconds",
             "Start time of the process since unix epoch in seconds.",
-            self._booted_s + fields[START_TICKS] / self._ticks_per_s,
+            self._booted_s + found.start_s,
         )
         yield counter(
             "process_cpu_seconds",
             "Total user and system CPU time spent in seconds.",
-            (fields[USER_TICKS] + fields[KERNEL_TICKS]) / self._ticks_per_s,
+            found.cpu_s,
         )
         yield gauge("process_open_fds", "Number of open file descriptors.", open_files())
         yield gauge(

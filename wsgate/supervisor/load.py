@@ -6,22 +6,17 @@ who are there keep what they have, and who comes is told at once to go elsewhere
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import structlog
 
 from wsgate.board import Board
+from wsgate.procfs import PAGE_BYTES, PROC, stat
 
 log = structlog.get_logger("wsgate.supervisor")
-
-_TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
-_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
-_PROC: Final = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +41,11 @@ class Use:
 def use_of(pid: int) -> Use | None:
     """None if the process is gone."""
     try:
-        # The name, in parentheses, may hold spaces.
-        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        resident, shared = (_PROC / str(pid) / "statm").read_text().split()[1:3]
+        cpu_s = stat(pid).cpu_s
+        resident, shared = (PROC / str(pid) / "statm").read_text().split()[1:3]
     except (FileNotFoundError, ProcessLookupError):
         return None
-    cpu_s = (int(fields[11]) + int(fields[12])) * _TICK_S
-    return Use(cpu_s, (int(resident) - int(shared)) * _PAGE_BYTES)
+    return Use(cpu_s, (int(resident) - int(shared)) * PAGE_BYTES)
 
 
 class Load:
