@@ -46,6 +46,9 @@ def held(gateway: GatewayProcess) -> dict[str, float]:
 async def running(gateway: GatewayProcess) -> GatewayProcess:
     await asyncio.to_thread(gateway.start)
     await asyncio.to_thread(gateway.until_ready)
+    # One worker is enough for that: clients of another would hear first that its feed is stale.
+    workers = gateway.metric("ws_workers")
+    await until(lambda: gateway.metric('ws_feed_live{source="nats"}') == workers, "all feeds")
     return gateway
 
 
@@ -114,7 +117,7 @@ async def test_a_worker_that_is_killed_is_replaced_and_others_notice_nothing(
     os.kill(victim, signal.SIGKILL)
     await until(lambda: any(task.done() for task in hearing), "the victim's clients to be gone")
     # The kernel hands new ones to either; those of the dead one's queue wait for its successor.
-    newcomers = await asyncio.gather(*(enter(gateway) for _ in range(20)))
+    newcomers = await asyncio.gather(*(Client.connect(gateway.port) for _ in range(20)))
     assert time.monotonic() - killed < 5.0
     stop.set()
     await publishing
@@ -132,13 +135,6 @@ async def test_a_worker_that_is_killed_is_replaced_and_others_notice_nothing(
     assert gateway.stop() == 0
 
 
-async def enter(gateway: GatewayProcess) -> Client:
-    client = await Client.dial(gateway.port)
-    answer = await client.ask(request())
-    assert answer.status == 101
-    return client
-
-
 @on_loop
 async def test_a_worker_that_is_stuck_is_replaced(
     nats_server: NatsServer, gateway_process: NewGateway
@@ -153,7 +149,7 @@ async def test_a_worker_that_is_stuck_is_replaced(
             os.kill(stuck, signal.SIGCONT)
     await until(lambda: gateway.metric("ws_workers_serving") == 1, "its successor")
     assert gateway.metric("ws_worker_stuck_total") == 1
-    client = await enter(gateway)
+    client = await Client.connect(gateway.port)
     client.close()
     assert gateway.stop() == 0
 
@@ -173,7 +169,7 @@ async def test_hangup_replaces_the_workers_and_refuses_nobody(
         """As a client does that is sent away: it comes back at once."""
         nonlocal entered
         while not stop.is_set():
-            client = await enter(gateway)
+            client = await Client.connect(gateway.port)
             entered += 1
             try:
                 async with asyncio.timeout(10):
@@ -188,7 +184,7 @@ async def test_hangup_replaces_the_workers_and_refuses_nobody(
     async def come_and_go() -> None:
         nonlocal entered
         while not stop.is_set():
-            client = await enter(gateway)
+            client = await Client.connect(gateway.port)
             entered += 1
             client.close()
             await asyncio.sleep(0)
@@ -223,7 +219,7 @@ async def test_clients_are_sent_away_evenly(
     began = time.monotonic()
     gateway.signal()
     await until(lambda: gateway.get("/readyz")[0] == 503, "it to say that it is leaving")
-    late = await enter(gateway)
+    late = await Client.connect(gateway.port)
     assert time.monotonic() - began < 0.5, "accepted while the load balancer may not know yet"
     closed: list[tuple[float, float]] = []
 
@@ -257,7 +253,7 @@ async def test_told_twice_it_ends_at_once(
         )
     )
     workers = children(gateway.pid)
-    client = await enter(gateway)
+    client = await Client.connect(gateway.port)
     gateway.signal()
     await until(lambda: gateway.get("/readyz")[0] == 503, "it to begin")
     gateway.signal()
@@ -272,7 +268,7 @@ async def test_workers_end_with_their_supervisor(
 ) -> None:
     gateway = await running(gateway_process(NATS_URL=nats_server.url, WS_WORKERS=2))
     workers = children(gateway.pid)
-    client = await enter(gateway)
+    client = await Client.connect(gateway.port)
     gateway.signal(signal.SIGKILL)
     await until(lambda: not any(alive(one) for one in workers), "the workers to be gone")
     _, close = await client.until_close(answer=True)
@@ -287,7 +283,7 @@ async def test_a_limit_counts_over_all_workers(
     gateway = await running(
         gateway_process(NATS_URL=nats_server.url, WS_WORKERS=2, WS_MAX_CONNECTIONS=40)
     )
-    clients = [await enter(gateway) for _ in range(40)]
+    clients = [await Client.connect(gateway.port) for _ in range(40)]
     assert all(held(gateway).values()), "not of all workers"
     for _ in range(10):
         client = await Client.dial(gateway.port)
@@ -296,7 +292,7 @@ async def test_a_limit_counts_over_all_workers(
     assert gateway.get("/readyz")[0] == 503
     clients.pop().close()
     await until(lambda: sum(held(gateway).values()) == 39, "one to be gone")
-    clients.append(await enter(gateway))
+    clients.append(await Client.connect(gateway.port))
     for client in clients:
         client.close()
     assert gateway.stop() == 0
