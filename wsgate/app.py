@@ -151,7 +151,7 @@ class Gateway:
         """
         self._leaving = True
         self._accept_no_more()
-        await self.hub.drain(spread_s)
+        await self.hub.departures.drain(spread_s)
 
     async def stop(self) -> None:
         """Close every connection that is left, what it is owed first, then everything else."""
@@ -161,7 +161,7 @@ class Gateway:
             self.tls.stop()
         for source in self.sources:
             await source.stop()
-        await self.hub.drain(0.0)
+        await self.hub.departures.drain(0.0)
         self.handshakes.stop()  # who upgraded until now was told 1012 as well
         await self.hub.stop()
         self.stalls.stop()

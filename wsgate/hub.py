@@ -8,14 +8,11 @@ heartbeat.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Collection, Generator, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Generator
 from functools import partial
-from random import Random
 from typing import Protocol
 
 import structlog
@@ -28,10 +25,11 @@ from wsgate.core.delivery import BROKEN, SLOW
 from wsgate.core.frame import Frame
 from wsgate.core.roster import ALIVE_TIMER, CLOSE_TIMER, LOGIN_TIMER
 from wsgate.core.sink import Sink
+from wsgate.departures import Departures
 from wsgate.flush import now_ms
 from wsgate.histogram import Histogram
 from wsgate.intake import Intake
-from wsgate.limits import AGE_JITTER, Limits
+from wsgate.limits import Limits
 from wsgate.login import Login
 from wsgate.protocol import (
     Auth,
@@ -49,8 +47,6 @@ from wsgate.turns import Rest, Turns, finish
 
 log = structlog.get_logger("wsgate.hub")
 
-DRAIN_STEP_S = 0.02  # how finely the closes of a drain are spread
-LEAVE_S = 2.0  # for who connects elsewhere, before he is closed here
 HEARTBEAT_S = 0.02
 DURATIONS_S = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)  # of connections, in histograms
 NO_STATUS = 1005  # what the edge reports for a CLOSE without a code; never sent (RFC 6455 7.4.1)
@@ -63,6 +59,7 @@ class Connection(Protocol):
     handle: int
     opened_ms: int
     window_bits: int
+    messages: int
     credential: Credential | None
     session: Session
     end_reason: str | None
@@ -78,6 +75,8 @@ class Connection(Protocol):
     def peer(self) -> str: ...
     @property
     def established(self) -> bool: ...
+    @property
+    def traffic(self) -> tuple[int, int]: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
     def close_transport(self) -> None: ...
@@ -106,14 +105,15 @@ class Hub(Intake):
         if authenticator is not None:
             self.login = Login(authenticator, self, first_s=limits.auth_timeout_s)
         self._verbose = log.is_enabled_for(logging.DEBUG)  # else no argument of a line is made
-        self._emptied: asyncio.Event | None = None
-        self._random = Random()
         self._heart = self._loop.call_later(HEARTBEAT_S, self._beat)
         self.addresses: AddressCounts[str] | None = None
         if limits.connections_per_address_max is not None:
             self.addresses = AddressCounts(limits.connections_per_address_max)
         self.turns: Turns[Connection] = Turns(
             self._loop, self._let_in, self._carry_out, self._broke
+        )
+        self.departures: Departures[Connection] = Departures(
+            self, self._connections.values(), limits
         )
         self.opened_total = 0
         self.closed_by_reason: Counter[str] = Counter()
@@ -138,35 +138,16 @@ class Hub(Intake):
         connection.opened_ms = now_ms()
         first_ms = connection.opened_ms + self._ping_interval_ms + spread_ms
         self.core.schedule(connection.handle, ALIVE_TIMER, first_ms)
-        if self._limits.connection_age_max_s is not None:
-            self._limit_age(connection, self._limits.connection_age_max_s)
-        if self._emptied is not None:  # its handshake was under way when the gateway began to stop
-            self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
+        if self.departures.draining:  # its handshake was under way when the gateway began to stop
+            self.see_off(connection, None)
             return
+        self.departures.came(connection)
         if self._feeds_stale:
             self._reply(connection, protocol.encode_feed("stale"))
         if self.login is not None:
             self.turns.enter(connection)
         if self._verbose:
             log.debug("connected", connection=connection.handle, peer=connection.peer)
-
-    def _limit_age(self, connection: Connection, age_max_s: float) -> None:
-        age_s = age_max_s * self._random.uniform(1 - AGE_JITTER, 1 + AGE_JITTER)
-        # The close's own timer: that close is what it is for.
-        self.core.schedule(connection.handle, CLOSE_TIMER, connection.opened_ms + int(age_s * 1000))
-
-    def _retire(self, connection: Connection) -> None:
-        """It is as old as it may be: first it is told, and then closed if it is still there."""
-        if not connection.sent_away:
-            self._send_away(connection, 0)
-            self.core.schedule(connection.handle, CLOSE_TIMER, now_ms() + int(1000 * LEAVE_S))
-            return
-        self._note_end(connection, "aged")
-        self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
-
-    def _send_away(self, connection: Connection, after_ms: int) -> None:
-        connection.sent_away = True
-        self._reply(connection, protocol.encode_reconnect(after_ms))
 
     def received(self, connection: Connection, message: bytes) -> None:
         self.turns.take(connection, message)
@@ -257,9 +238,20 @@ class Hub(Intake):
         if self.addresses is not None and connection.address_group is not None:
             self.addresses.leave(connection.address_group)
         if self._verbose:
-            log.debug("disconnected", connection=connection.handle, reason=connection.end_reason)
-        if self._emptied is not None and not self._connections:
-            self._emptied.set()
+            self._log_end(connection)
+        self.departures.left()
+
+    def _log_end(self, connection: Connection) -> None:
+        received_bytes, acknowledged_bytes = connection.traffic
+        log.debug(
+            "disconnected",
+            connection=connection.handle,
+            reason=connection.end_reason,
+            age_s=(now_ms() - connection.opened_ms) / 1000,
+            messages_received=connection.messages,
+            received_bytes=received_bytes,
+            acknowledged_bytes=acknowledged_bytes,
+        )
 
     # ----------------------------------------------------------------------------------- commands
 
@@ -349,6 +341,20 @@ class Hub(Intake):
             self._end(connection, CloseCode.TOKEN_REVOKED, flush_owed=False)
         return len(held)
 
+    # --------------------------------------------------------------- what is decided at departures
+
+    def tell_to_reconnect(self, connection: Connection, after_ms: int) -> None:
+        self._reply(connection, protocol.encode_reconnect(after_ms))
+
+    def see_off(self, connection: Connection, reason: str | None) -> None:
+        if reason is not None:
+            self._note_end(connection, reason)
+        self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
+
+    def leave_in(self, connection: Connection, delay_s: float) -> None:
+        # The close's own timer: that close is what it is for.
+        self.core.schedule(connection.handle, CLOSE_TIMER, now_ms() + int(delay_s * 1000))
+
     # ------------------------------------------------------------------------------------ endings
 
     def _end(self, connection: Connection, code: CloseCode, *, flush_owed: bool) -> None:
@@ -393,7 +399,7 @@ class Hub(Intake):
         for handle, timer in self.core.tick(now_ms()):
             connection = self._connections[handle]
             if timer == CLOSE_TIMER and connection.end_reason is None:
-                self._retire(connection)
+                self.departures.due(connection)
             elif timer == CLOSE_TIMER:
                 connection.abort()
             elif timer == LOGIN_TIMER:
@@ -401,6 +407,8 @@ class Hub(Intake):
                     self.login.due(connection)
             else:
                 self._see_whether_alive(connection)
+        if self.regulator is not None:
+            self.regulator.release()
         if self.core.owes_publications:
             self._flushing.publications_wait()
 
@@ -421,52 +429,6 @@ class Hub(Intake):
             self._flushing.replies_wait()
         connection.heard = False
         self.core.schedule(handle, ALIVE_TIMER, due_ms)
-
-    async def drain(self, spread_s: float) -> None:
-        """Send every client elsewhere, and return when all are gone.
-
-        Each is told at once when to come back, evenly over ``spread_s``, so that the other gateways
-        are not overrun; and is closed with 1012 a moment after that, what it is owed first, if it
-        is still there. Who does not answer the close is cut off; who connects from now on is closed
-        at once. With a ``spread_s`` of 0 nobody is told, and all are closed at once.
-        """
-        self._emptied = self._emptied or asyncio.Event()
-        leaving = [one for one in self._connections.values() if one.end_reason is None]
-        self._random.shuffle(leaving)  # who came together shall not come back together
-        for place, connection in enumerate(leaving if spread_s else ()):
-            after_ms = round(1000 * spread_s * place / len(leaving))
-            self._send_away(connection, after_ms)
-        if leaving and spread_s:
-            await self._empty_within(LEAVE_S)
-        await self._close_evenly(leaving, spread_s)
-        if not await self._empty_within(self._limits.shutdown_timeout_s):
-            for connection in list(self._connections.values()):
-                connection.abort()
-            await self._emptied.wait()
-
-    async def _empty_within(self, timeout_s: float) -> bool:
-        """Wait for all connections to be gone; whether they are."""
-        if self._connections:
-            assert self._emptied is not None
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    await self._emptied.wait()
-        return not self._connections
-
-    async def _close_evenly(self, leaving: Sequence[Connection], spread_s: float) -> None:
-        began_s = self._loop.time()
-        closed = 0
-        while True:
-            elapsed_s = self._loop.time() - began_s
-            share = elapsed_s / spread_s if elapsed_s < spread_s else 1.0
-            due = int(share * len(leaving))
-            for connection in leaving[closed:due]:
-                if self.is_open(connection):
-                    self._end(connection, CloseCode.SERVICE_RESTART, flush_owed=True)
-            closed = due
-            if closed >= len(leaving) or not self._connections:
-                return
-            await asyncio.sleep(DRAIN_STEP_S)
 
     async def stop(self) -> None:
         """End the heartbeat, the flushes, and whatever waits."""

@@ -22,6 +22,7 @@ from wsgate.deflate import compress
 from wsgate.flush import Flushing, now_ms
 from wsgate.histogram import Histogram
 from wsgate.limits import Limits
+from wsgate.regulator import Regulator
 from wsgate.rules import Rules
 from wsgate.throttle import Throttle
 
@@ -51,6 +52,9 @@ class Intake:
         )
         self._flushing = Flushing(self._loop, self.core, flush_window_s, self._after_flush)
         self._feeds_stale: set[str] = set()
+        self.regulator: Regulator | None = None
+        if limits.publications_per_s is not None or limits.broadcasts_per_s is not None:
+            self.regulator = Regulator(self, limits, self._loop.time)
         self._complaints = Throttle(COMPLAINT_INTERVAL_S)
         self.refused: Counter[str] = Counter()
         self.controls_refused = 0
@@ -79,13 +83,23 @@ class Intake:
 
     def publish(self, subject: str, payload: bytes) -> bool:
         """Publish JSON on the channel named like the subject; False if refused, and counted."""
-        channel = self.core.find_channel(subject)
+        channel = self.channel_of(subject)
         if channel is None:
-            channel = self._open_channel(subject)
-            if channel is None:
-                return False
+            return False
         if len(payload) > self._limits.payload_bytes_max:
             return self._refuse("too_large", subject, size=len(payload))
+        if self.regulator is None:
+            return self.pass_on(channel, subject, payload)
+        if self.core.is_event(channel):
+            return self.regulator.event(channel, subject, payload)
+        return self.regulator.state(channel, subject, payload)
+
+    def channel_of(self, subject: str) -> int | None:
+        """The channel named like the subject; None if there can be none, and that is counted."""
+        channel = self.core.find_channel(subject)
+        return self._open_channel(subject) if channel is None else channel
+
+    def pass_on(self, channel: int, subject: str, payload: bytes) -> bool:
         try:
             orjson.loads(payload)
         except orjson.JSONDecodeError as error:
@@ -93,6 +107,20 @@ class Intake:
         if self.core.publish(channel, payload):
             self._flushing.publication_came()
         return True
+
+    def is_wanted(self, channel: int) -> bool:
+        return self.core.is_wanted(channel)
+
+    def drop(self, channel: int, subject: str, limit: str) -> None:
+        assert self.regulator is not None, "there is no limit"
+        self.core.lose(channel)  # the next event, or the heartbeat, takes the gap along
+        if self._complaints.admit(limit) is not None:
+            log.warning(
+                "event dropped",
+                setting=f"WS_MAX_{limit.upper()}_RATE",
+                subject=subject[:256],
+                total=self.regulator.dropped[limit],
+            )
 
     def caught_up(self) -> None:
         """Nothing more comes for the moment: what waits for the end of the tick leaves now."""

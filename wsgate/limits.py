@@ -32,6 +32,8 @@ class Limits:
     commands_per_s: float | None = 20.0  # of one connection, after COMMANDS_BURST_S' worth
     pings_per_s: float | None = 5.0  # of one connection, after PINGS_BURST_S' worth
     channels_max: int = 100_000  # remembered; unused ones past it are forgotten, oldest first
+    publications_per_s: float | None = None  # from sources, and as many at once as in a second
+    broadcasts_per_s: float | None = None  # ... of those that somebody is subscribed to
     payload_bytes_max: int = PAYLOAD_BYTES_MAX  # of one publication; larger ones are refused
     deflate_bytes_min: int = 128  # of a publication's frame; smaller ones are not compressed
     events_bytes_max: int = 1024 * 1024  # owed to one connection in its events lane

@@ -49,6 +49,10 @@ class TokenBucket:
         self._level = max(0.0, level - cost)
         return True
 
+    def has(self, now_s: float, cost: float = 1.0) -> bool:
+        """Whether ``take`` would."""
+        return self.level(now_s) + _ROUNDING_TOKENS >= cost
+
     def wait_s(self, now_s: float, cost: float = 1.0) -> float:
         """Seconds until there are ``cost`` tokens: 0 if there are, infinite if there never are."""
         if cost > self.burst + _ROUNDING_TOKENS:

@@ -104,7 +104,7 @@ async def echo_endpoint() -> AsyncIterator[int]:
     finally:
         acceptor.stop()
         listening.close()
-        await hub.drain(0.0)
+        await hub.departures.drain(0.0)
         handshakes.stop()
         await hub.stop()
         await asyncio.sleep(0)  # the sockets' last callbacks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tests.core import model
 from tests.core.rig import EVENT, LIMITS, RULES, STATE, Rig, gap_message
 from wsgate.core.fanout import Fanout
+from wsgate.core.frame import Frame
 from wsgate.core.sink import NullSink
 
 NAMES = ["event.a", "event.b", "event.a.b", "state.a", "state.a.b"]
@@ -238,3 +240,63 @@ def test_the_core_knows_no_loop_and_no_socket() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_lost_event_is_a_gap_in_its_place_and_a_hole_in_the_positions() -> None:
+    rig = Rig()
+    handle = rig.open("event.a", "event.*")
+    stranger = rig.open("event.b")
+    rig.publish("event.a", b"1")
+    rig.flush()
+    rig.core.lose(rig.core.open_channel("event.a", EVENT))
+    rig.flush()
+    rig.publish("event.a", b"3")
+    rig.flush()
+    assert [json.loads(frame.payload) for frame in rig.frames(handle)] == [
+        {"type": "note", "channel": "event.a", "seq": 1, "prev": 0, "data": 1},
+        {"type": "gap", "rules": 1 << EVENT},
+        {"type": "note", "channel": "event.a", "seq": 3, "prev": 2, "data": 3},
+    ]
+    assert rig.frames(stranger) == []
+    assert rig.total("dropped_rate") == rig.total("dropped") == 1, "once, though matched twice"
+
+
+def test_several_lost_in_a_row_are_one_gap_and_what_comes_next_is_sent() -> None:
+    rig = Rig()
+    handle = rig.open("event.a")
+    for number in range(6):
+        if number in (1, 2, 4):
+            rig.core.lose(rig.core.open_channel("event.a", EVENT))
+        else:
+            rig.publish("event.a", b"%d" % number)
+    rig.flush_all()
+    messages = [json.loads(frame.payload) for frame in rig.frames(handle)]
+    assert [one.get("data", "gap") for one in messages] == [0, "gap", 3, "gap", 5]
+
+
+def test_a_lost_event_needs_no_room() -> None:
+    rig = Rig(events_count_max=2)
+    handle = rig.open("event.a")
+    rig.choke(handle)
+    for number in range(2):
+        rig.publish("event.a", b"%d" % number)
+    rig.core.lose(rig.core.open_channel("event.a", EVENT))
+    rig.resume(handle)
+    rig.flush_all()
+    messages = [json.loads(frame.payload) for frame in rig.frames(handle)]
+    assert [one.get("data", "gap") for one in messages] == [0, 1, "gap"]
+
+
+def test_a_blocked_or_closing_connection_may_miss_an_event_too() -> None:
+    rig = Rig()
+    blocked, closing = rig.open_many(2, "event.a")
+    rig.choke(blocked)
+    rig.publish("event.a", b"1")
+    rig.flush()
+    rig.delivery.end(closing, Frame.close(1000), True)
+    rig.core.lose(rig.core.open_channel("event.a", EVENT))
+    rig.resume(blocked)
+    rig.flush_all()
+    assert [json.loads(frame.payload)["type"] for frame in rig.frames(blocked)] == ["note", "gap"]
+    assert [frame.opcode for frame in rig.frames(closing)] == [1, 8]
+    rig.core.check()

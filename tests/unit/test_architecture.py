@@ -41,19 +41,21 @@ ALLOWED = {
     "subscribing": COMMON | {"auth", "core"},
     "login": COMMON | {"auth", "session"},
     "histogram": set(),
+    "regulator": {"limits", "rates"},
     "stalls": {"histogram"},
     "flush": {"core", "histogram"},
     "turns": set(),
-    "intake": COMMON | {"control", "core", "deflate", "flush", "histogram"},
+    "intake": COMMON | {"control", "core", "deflate", "flush", "histogram", "regulator"},
     "board": set(),
     "capacity": {"board"},
+    "departures": {"limits"},
     "hub": COMMON
-    | {"auth", "capacity", "intake", "login", "session", "subscribing"}
+    | {"auth", "capacity", "departures", "intake", "login", "session", "subscribing"}
     | {"core", "flush", "histogram", "rates", "turns"},
     "auth": COMMON,
     "sources": COMMON,
     "upgrade": COMMON | {"auth", "deflate", "hub", "edge", "networks", "origins"},
-    "metrics": {"auth", "histogram", "hub", "procfs", "sources"},
+    "metrics": {"auth", "histogram", "hub", "procfs", "regulator", "sources"},
     "app": COMMON
     | {"auth", "blueprint", "capacity", "control", "networks", "origins", "edge", "hub", "sources"}
     | {"stalls", "upgrade"},

@@ -162,6 +162,8 @@ def test_limits_follow_the_settings() -> None:
         ws_max_pings_per_s=10,
         ws_max_subscriptions=11,
         ws_max_channels=12,
+        ws_max_nats_rate=14,
+        ws_max_broadcast_rate=15,
         ws_max_backlog_bytes=EVENTS_BYTES_MIN,
         ws_auth_timeout_s=13,
     )
@@ -178,6 +180,8 @@ def test_limits_follow_the_settings() -> None:
         pings_per_s=10,
         subscriptions_max=11,
         channels_max=12,
+        publications_per_s=14,
+        broadcasts_per_s=15,
         events_bytes_max=EVENTS_BYTES_MIN,
         auth_timeout_s=13,
     )
@@ -185,9 +189,10 @@ def test_limits_follow_the_settings() -> None:
 
 def test_0_is_no_limit_where_a_setting_says_so() -> None:
     names = [name for name, field in FIELDS.items() if "0 is no limit" in allowed_words(field)]
-    assert len(names) == 7
+    assert len(names) == 9
     limits = Settings(**dict.fromkeys(names, 0)).limits()
     assert limits.connections_per_address_max is limits.handshakes_per_s is None
+    assert limits.publications_per_s is limits.broadcasts_per_s is None
     assert limits.commands_per_s is limits.pings_per_s is limits.connection_age_max_s is None
 
 

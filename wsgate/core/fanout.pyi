@@ -8,6 +8,15 @@ class Fanout(Roster):
     def publish(self, id: int, payload: bytes) -> bool:
         """Publish `payload` (JSON, checked) on a known channel; whether anybody wants it."""
 
+    def is_event(self, id: int) -> bool:
+        """Whether each publication of a known channel matters, not the latest alone."""
+
+    def is_wanted(self, id: int) -> bool:
+        """Whether anybody is subscribed to a known channel, by its name or a pattern."""
+
+    def lose(self, id: int) -> None:
+        """An event on a known channel is not to be sent: who would get it is told by a gap."""
+
     def flush(self, now_ms: int, visits: int, more: int = 0) -> bool:
         """Spread what was published and write to dirty connections; True while unfinished.
 

@@ -71,6 +71,15 @@ class Connection(WSListener):
         """picows' parser met an error and would have sent CLOSE."""
 
     @property
+    def messages(self) -> int:
+        """How many messages the client has begun."""
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Bytes that came and bytes that the client acknowledged, as TCP counts them, TLS included.
+
+        Known until ``lost`` has returned; a system call.
+        """
+    @property
     def established(self) -> bool:
         """Whether this speaks for its socket to the end."""
 

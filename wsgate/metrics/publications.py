@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from wsgate.histogram import Histogram
 from wsgate.hub import Hub
 from wsgate.metrics.families import Named, by_reason, counter, counters, gauge, histogram
+from wsgate.regulator import BROADCAST, TAKEN, Regulator
 
 SUBSCRIBERS: Final = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 100_000)
 
@@ -55,7 +56,11 @@ CONFLATED: Final = {
     "owed": "conflated_owed",
     "max_rate": "conflated_held",
 }
-DROPPED: Final = {"overflow": "dropped_gap", "slow_consumer": "dropped_close"}
+DROPPED: Final = {
+    "overflow": "dropped_gap",
+    "slow_consumer": "dropped_close",
+    "rate": "dropped_rate",
+}
 
 BACKLOG: Final = {
     "events_bytes": Named("ws_backlog_bytes", "Bytes of events that connections are owed."),
@@ -123,9 +128,10 @@ def publication_metrics(hub: Hub) -> Iterator[Metric]:
     yield by_reason(
         "ws_messages_dropped",
         "Events that did not fit into what a client may be owed: it was told by a gap (overflow),"
-        " or closed (slow_consumer).",
+        " or closed (slow_consumer). Or past a rate that publications are limited to, with a gap.",
         {reason: totals[key] for reason, key in DROPPED.items()},
     )
+    yield from _limited(hub.regulator)
     backlog = core.delivery.backlog()
     for key, named in BACKLOG.items():
         yield gauge(named.name, named.help, backlog[key])
@@ -139,3 +145,24 @@ def _by_rule(hub: Hub) -> Iterator[Metric]:
         for rule, totals in found:
             family.add_metric([rule.subject, rule.type], totals[key])
         yield family
+
+
+def _limited(regulator: Regulator | None) -> Iterator[Metric]:
+    """Two labels, and in sum what the rates cost."""
+    family = CounterMetricFamily(
+        "ws_publications_limited",
+        "Publications past a rate (limit): an event that was dropped, or a state that took the"
+        " place of one that waited (outcome).",
+        labels=["limit", "outcome"],
+    )
+    for limit in (TAKEN, BROADCAST):
+        conflated = 0 if regulator is None else regulator.conflated[limit]
+        dropped = 0 if regulator is None else regulator.dropped[limit]
+        family.add_metric([limit, "conflated"], conflated)
+        family.add_metric([limit, "dropped"], dropped)
+    yield family
+    yield gauge(
+        "ws_publications_waiting",
+        "State values that wait for a rate.",
+        0 if regulator is None else regulator.waiting,
+    )

@@ -63,6 +63,8 @@ class Settings(
             pings_per_s=self.ws_max_pings_per_s or None,
             subscriptions_max=self.ws_max_subscriptions,
             channels_max=self.ws_max_channels,
+            publications_per_s=self.ws_max_nats_rate or None,
+            broadcasts_per_s=self.ws_max_broadcast_rate or None,
             events_bytes_max=self.ws_max_backlog_bytes,
             auth_timeout_s=self.ws_auth_timeout_s,
             connection_age_max_s=self.ws_max_connection_age_s or None,

@@ -27,6 +27,7 @@ cdef struct counters_t:
     uint64_t conflated_held         # ... of one that a connection's max_rate held back
     uint64_t dropped_gap            # events past a connection's limit, announced by a gap
     uint64_t dropped_close          # ... or the end of the connection
+    uint64_t dropped_rate           # events past a rate of the whole worker, announced by a gap
     uint64_t gaps                   # gap frames queued
     uint64_t purged                 # owed for a channel when its subscription ended
     # channels

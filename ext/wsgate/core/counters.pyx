@@ -28,7 +28,8 @@ cdef class Counters:
         found["deliveries"] = deliveries
         found["conflated"] = (
             self.totals.conflated_gathered + self.totals.conflated_owed + self.totals.conflated_held)
-        found["dropped"] = self.totals.dropped_gap + self.totals.dropped_close
+        found["dropped"] = (
+            self.totals.dropped_gap + self.totals.dropped_close + self.totals.dropped_rate)
         return found
 
     def of_rule(self, rule: int) -> dict:

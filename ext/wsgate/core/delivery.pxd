@@ -46,6 +46,8 @@ cdef class Delivery:
     cdef void hurry_slot(self, uint32_t slot) noexcept nogil
     cdef int miss(self, uint32_t slot, uint64_t rule_bits, bint closes) except -1
     cdef int doom(self, uint32_t slot, str reason) except -1
+    cdef int lose(self, uint32_t slot, uint64_t rule_bits) except -1
+    cdef Frame gap_frame(self, uint64_t rules_mask)
     cdef int write_gap(self, outbox_t* box) except -1
     cdef int visit(self, uint32_t slot) except -1
     cdef int write_single(self, uint32_t slot, outbox_t* box) except -1

@@ -233,14 +233,32 @@ cdef class Delivery:
         self.mark(slot, box)
         return 0
 
-    cdef int write_gap(self, outbox_t* box) except -1:
-        """Put the gap that is owed behind the newest event. Not bound by the limits: it is one frame."""
-        cdef Frame frame = self.gap_frames.get(box.gapped)
+    cdef int lose(self, uint32_t slot, uint64_t rule_bits) except -1:
+        """An event is not to be sent, though there may be room: the gap goes there, one for all in a row."""
+        cdef outbox_t* box = &self.outboxes[slot]
+        cdef frame_t* gap = self.gap_frame(rule_bits).raw
+        self.counters.totals.dropped_rate += 1
+        if box.gapped or not outbox_has_room(box, gap.size, &self.limits):
+            box.gapped |= rule_bits
+        elif box.len == 0 or box.ring[(box.head + box.len - 1) & (box.cap - 1)] != gap:
+            frame_keep(gap, 1)
+            outbox_push_event(box, gap)
+            self.counters.totals.gaps += 1
+        self.mark(slot, box)
+        return 0
+
+    cdef Frame gap_frame(self, uint64_t rules_mask):
+        cdef Frame frame = self.gap_frames.get(rules_mask)
         if frame is None:
             if len(self.gap_frames) > 1024:
                 self.gap_frames.clear()
-            frame = Frame.text(self.gap_message(box.gapped))
-            self.gap_frames[box.gapped] = frame
+            frame = Frame.text(self.gap_message(rules_mask))
+            self.gap_frames[rules_mask] = frame
+        return frame
+
+    cdef int write_gap(self, outbox_t* box) except -1:
+        """Put the gap that is owed behind the newest event. Not bound by the limits: it is one frame."""
+        cdef Frame frame = self.gap_frame(box.gapped)
         if box.len == EVENTS_COUNT_LIMIT:
             return 0                        # its turn comes after the next write
         frame_keep(frame.raw, 1)

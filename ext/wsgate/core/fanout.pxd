@@ -25,6 +25,7 @@ cdef class Fanout(Roster):
     cdef uint32_t next_stamp(self) noexcept
     cdef int publish_event(self, uint32_t id, bytes payload) except -1
     cdef uint32_t put(self, topic_t* topic, frame_t* frame, uint8_t rule) except? 0xFFFFFFFF
+    cdef int lose_all(self, topic_t* topic, uint8_t rule) except -1
     cdef int publish_state(self, uint32_t id, bytes payload) except -1
     cdef uint32_t audience(self, uint32_t id) except? 0xFFFFFFFF
     cdef int add_pending(self, uint32_t id) except -1

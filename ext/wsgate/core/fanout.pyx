@@ -74,6 +74,14 @@ cdef class Fanout(Roster):
             return self.publish_event(id, payload) != 0
         return self.publish_state(id, payload) != 0
 
+    def is_event(self, id: int) -> bool:
+        """Whether each publication of a known channel matters, not the latest alone."""
+        return self.channels.table[<uint32_t>id].kind == EVENT
+
+    def is_wanted(self, id: int) -> bool:
+        """Whether anybody is subscribed to a known channel, by its name or a pattern."""
+        return self.audience(id) != 0
+
     cdef uint32_t next_stamp(self) noexcept:
         cdef uint32_t slot
         self.stamp += 1
@@ -136,6 +144,28 @@ cdef class Fanout(Roster):
             queued += 1
             delivery.mark(slot, box)
         return queued
+
+    def lose(self, id: int) -> None:
+        """An event on a known channel is not to be sent: who would get it is told by a gap instead."""
+        cdef uint32_t patterns_len = 0
+        cdef uint32_t* patterns = self.index.matching(id, &patterns_len)
+        cdef uint32_t at
+        self.channels.skip(id)
+        self.next_stamp()
+        self.lose_all(&self.index.topics[<uint32_t>id], self.channels.table[<uint32_t>id].rule)
+        for at in range(patterns_len):
+            self.lose_all(&self.index.topics[patterns[at]], self.channels.table[<uint32_t>id].rule)
+
+    cdef int lose_all(self, topic_t* topic, uint8_t rule) except -1:
+        cdef outbox_t* box
+        cdef uint32_t at, slot
+        for at in range(topic.len):
+            slot = topic.slots[at] & SLOT_MASK
+            box = &self.delivery.outboxes[slot]
+            if box.stamp != self.stamp and not box.flags & (CLOSING | DOOMED):
+                box.stamp = self.stamp
+                self.delivery.lose(slot, <uint64_t>1 << rule)
+        return 0
 
     # state
 

@@ -16,12 +16,28 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8, PyUnicode_DecodeUTF8Stateful
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
 from picows.picows cimport MemoryBuffer, WSFrame, WSListener, WSMsgType, WSTransport
 
 from wsgate.edge.allowance cimport Allowance, Bucket
 from wsgate.edge.drain import Drain
 from wsgate.edge.inflate import BadDeflate, InflatedTooBig, inflated
 from wsgate.edge.sink cimport SocketSink
+
+cdef extern from "<linux/tcp.h>" nogil:
+    struct tcp_info:
+        uint64_t tcpi_bytes_acked
+        uint64_t tcpi_bytes_received
+    enum:
+        TCP_INFO
+
+cdef extern from "<sys/socket.h>" nogil:
+    ctypedef unsigned int socklen_t
+    int getsockopt(int fd, int level, int name, void* value, socklen_t* size)
+
+cdef extern from "<netinet/in.h>" nogil:
+    enum:
+        IPPROTO_TCP
 
 log = logging.getLogger("wsgate.edge")
 
@@ -84,6 +100,7 @@ cdef class Connection(WSListener):
         Bucket commands
         Bucket pings
         readonly bint ended         # CLOSE received, or failed: nothing is handed on any more
+        readonly uint32_t messages  # begun by the client
         # the handler's notes
         public uint64_t handle      # of the core; set in `opened`
         public uint64_t opened_ms   # when that was, by the handler's clock
@@ -137,9 +154,12 @@ cdef class Connection(WSListener):
 
     cpdef on_ws_disconnected(self, WSTransport transport):
         self._leave()
-        self.transport = self.stream = None     # breaks the cycle with picows' protocol
-        if self.handle:                         # 0, which is nobody's: `opened` failed
-            self.handler.lost(self)
+        self.stream = None
+        try:
+            if self.handle:                     # 0, which is nobody's: `opened` failed
+                self.handler.lost(self)
+        finally:
+            self.transport = None               # breaks the cycle with picows' protocol
 
     cpdef pause_writing(self):
         if self.transport is not None:
@@ -172,6 +192,7 @@ cdef class Connection(WSListener):
             return self._fail(CLOSE_PROTOCOL_ERROR, "message inside a fragmented message")
         if frame.msg_type == WSMsgType.BINARY and not self.takes_binary:
             return self._fail(CLOSE_UNSUPPORTED_DATA, "commands are text messages")
+        self.messages += 1
         if not self.allowance.command(&self.commands):
             return self._fail(CLOSE_TOO_MANY_COMMANDS, "too many commands")
         if not frame.fin:
@@ -287,6 +308,19 @@ cdef class Connection(WSListener):
             return "-"
         name = self.stream.get_extra_info("peername")
         return f"{name[0]}:{name[1]}" if name else "-"
+
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Bytes that came and bytes that the client acknowledged, as TCP counts them, TLS included.
+
+        Known until ``lost`` has returned; a system call.
+        """
+        cdef tcp_info info
+        cdef socklen_t size = sizeof(info)
+        memset(&info, 0, sizeof(info))          # an older kernel fills in less
+        if self.transport is not None:
+            getsockopt(self.transport._socket, IPPROTO_TCP, TCP_INFO, &info, &size)
+        return info.tcpi_bytes_received, info.tcpi_bytes_acked
 
     @property
     def established(self) -> bool:

@@ -193,7 +193,7 @@ async def _fuzz(tape: Tape) -> None:
             await asyncio.sleep(tape.one_of(NAPS_S))
             scene.check()
         if tape.number(1):
-            await scene.gateway.hub.drain(0.0)
+            await scene.gateway.hub.departures.drain(0.0)
         await scene.finish()
     finally:
         await scene.source.stop()

@@ -9,9 +9,10 @@ from pydantic_settings import NoDecode
 
 from wsgate.rules import DEFAULT_RULES, Rules
 from wsgate.settings.parsers import rules
-from wsgate.settings.words import Allowed, whole
+from wsgate.settings.words import UNLIMITED, Allowed, whole
 
 FLUSH_WINDOW_MS_MAX: Final = 10_000
+RATE_MAX: Final = 10_000_000
 
 
 class Delivery(BaseModel):
@@ -25,6 +26,14 @@ class Delivery(BaseModel):
     ws_deflate: Annotated[bool, Allowed("true or false")] = Field(
         default=True,
         description="Whether publications are compressed, once, for clients that can inflate them",
+    )
+    ws_max_nats_rate: Annotated[int, *whole(0, RATE_MAX, zero=UNLIMITED)] = Field(
+        default=0,
+        description="Publications taken a second; past it state is conflated, events are dropped",
+    )
+    ws_max_broadcast_rate: Annotated[int, *whole(0, RATE_MAX, zero=UNLIMITED)] = Field(
+        default=0,
+        description="The same, counting only publications that somebody is subscribed to",
     )
     ws_rules: Annotated[
         Rules,
