@@ -19,6 +19,7 @@ from tests.support.frames import Frame
 from tests.support.loop import on_loop
 from tests.support.nats import NatsServer, Publisher, nats_server
 from tests.support.process import GatewayProcess, gateway_process
+from tests.support.processes import children, exists
 
 __all__ = ["gateway_process", "nats_server"]
 
@@ -26,14 +27,6 @@ NewGateway = Callable[..., GatewayProcess]
 
 EVENT = "token.abc.comment"
 STATE = "token.abc.update"
-
-
-def children(pid: int) -> list[int]:
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
 
 
 def held(gateway: GatewayProcess) -> dict[str, float]:
@@ -143,9 +136,9 @@ async def test_a_worker_that_is_stuck_is_replaced(
     (stuck,) = children(gateway.pid)
     os.kill(stuck, signal.SIGSTOP)
     try:
-        await until(lambda: not alive(stuck), "it to be killed")
+        await until(lambda: not exists(stuck), "it to be killed")
     finally:
-        if alive(stuck):
+        if exists(stuck):
             os.kill(stuck, signal.SIGCONT)
     await until(lambda: gateway.metric("ws_workers_serving") == 1, "its successor")
     assert gateway.metric("ws_worker_stuck_total") == 1
@@ -258,7 +251,7 @@ async def test_told_twice_it_ends_at_once(
     await until(lambda: gateway.get("/readyz")[0] == 503, "it to begin")
     gateway.signal()
     assert await asyncio.to_thread(gateway.wait) == 1
-    assert not any(alive(one) for one in workers)
+    assert not any(exists(one) for one in workers)
     client.close()
 
 
@@ -270,7 +263,7 @@ async def test_workers_end_with_their_supervisor(
     workers = children(gateway.pid)
     client = await Client.connect(gateway.port)
     gateway.signal(signal.SIGKILL)
-    await until(lambda: not any(alive(one) for one in workers), "the workers to be gone")
+    await until(lambda: not any(exists(one) for one in workers), "the workers to be gone")
     _, close = await client.until_close(answer=True)
     assert close.close_code == 1012
     client.close()
