@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from benchmarks.fanout import probe
 from benchmarks.fanout.child import Child
 from benchmarks.fanout.trial import Bench
+from tests.support.metrics import summed
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,7 @@ class Gateway:
     def metrics(self) -> dict[str, float]:
         url = f"http://127.0.0.1:{self.admin_port}/metrics"
         with urllib.request.urlopen(url, timeout=10) as answer:
-            lines = answer.read().decode().splitlines()
-        samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-        found: dict[str, float] = {}  # of several workers, or rules, the sum
-        for name, value in samples:
-            plain = re.sub(r',?(worker="\w+"|subject="[^"]*",type="[^"]*")', "", name)
-            plain = plain.replace("{,", "{").replace("{}", "")
-            found[plain] = found.get(plain, 0.0) + float(value)
-        return found
+            return summed(answer.read().decode())
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 import socket
-from types import SimpleNamespace
 from typing import Any
 
 from tests.core.rfc6455 import CLOSE, TEXT
@@ -24,13 +23,6 @@ from wsgate.limits import Limits
 from wsgate.protocol import COMMAND_BYTES_MAX
 from wsgate.rules import DEFAULT_RULES
 from wsgate.upgrade import Upgrade
-
-
-class MadeUpConnection(SimpleNamespace):
-    """A connection without an edge: as that one's, it is a key, and equal to itself alone."""
-
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
 
 
 def upgrade(path: bytes = b"/", *headers: bytes) -> bytes:

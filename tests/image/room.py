@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from tests.support.processes import children
+
 ENTER = Path(__file__).with_name("enter.sh")
 APART = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--ipc", "--uts")
 ROOT = "0:0"
@@ -134,21 +136,6 @@ class Inmate:
         if self.status is None:
             self._outer.kill()
             self._outer.wait()
-
-
-def children(pid: int) -> list[int]:
-    try:
-        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-
-
-def state(pid: int) -> str:
-    """As ps says it: Z is dead and not reaped. Empty if it is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
 
 
 def until(condition: Callable[[], bool], timeout_s: float) -> bool:

@@ -14,11 +14,11 @@ from typing import IO
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from tests.image import room
 from tests.image.bare import Bare
 from tests.image.contents import Signature, snapshot
 from tests.image.recipe import Settings
-from tests.image.room import Inmate, Room
+from tests.image.room import Inmate, Room, until
+from tests.support.processes import children, state
 
 START_S = 60.0
 STOP_S = 10.0
@@ -118,7 +118,7 @@ class _Container:
             lambda: len(self._workers) == len(before) and victim not in self._workers,
             "replace a worker that is killed",
         )
-        self._wait(lambda: room.state(victim) == "", "reap a worker that is killed")
+        self._wait(lambda: state(victim) == "", "reap a worker that is killed")
         self._wait(lambda: self._answers(self._port), "serve again")
         print("   replaces and reaps a worker that is killed")
 
@@ -146,7 +146,7 @@ class _Container:
 
     @property
     def _workers(self) -> list[int]:
-        return room.children(self._process.pid)
+        return children(self._process.pid)
 
     def _answers(self, port: int) -> bool:
         try:
@@ -179,7 +179,7 @@ class _Container:
         def settled() -> bool:
             return self._process.status is not None or condition()
 
-        self._want(room.until(settled, self._patience_s) and self._process.status is None, what)
+        self._want(until(settled, self._patience_s) and self._process.status is None, what)
 
     def _want(self, come_true: bool, what: str) -> None:
         if not come_true:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import resource
 import signal
 import subprocess
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.metrics import summed
 
 DEADLINE_S = 30.0
 OURS = ("WS_", "NATS_", "LOG_")
@@ -134,20 +135,10 @@ class GatewayProcess:
                 return error.code, error.read().decode()
 
     def metrics(self) -> dict[str, float]:
-        """Every sample, by its name with labels as they stand there, but for worker's and rule's.
-
-        Of several workers, or rules, the sum.
-        """
+        """Every sample, as ``summed`` has them."""
         status, text = self.get("/metrics")
         assert status == 200
-        lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
-        found: dict[str, float] = {}
-        for name, value in lines:
-            if 'worker="supervisor"' not in name:
-                plain = re.sub(r',?(worker="\d+"|subject="[^"]*",type="[^"]*")', "", name)
-                plain = plain.replace("{,", "{").replace("{}", "")
-                found[plain] = found.get(plain, 0.0) + float(value)
-        return found
+        return summed(text)
 
     def metric(self, name: str) -> float:
         return self.metrics()[name]

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from tests.core import rfc6455
-from tests.core.wire import Wire
-from tests.fuzz.inmemory import LIMITS, MadeUpConnection
+from tests.fuzz.alone import alone
+from tests.fuzz.inmemory import LIMITS
 from tests.fuzz.timeless import run
-from wsgate.hub import Hub
-from wsgate.rules import DEFAULT_RULES
 
 WORDS = [
     b'{"type":"subscribe","channels":[', b'{"type":"unsubscribe","channels":[', b'{"type":"ping"',
@@ -29,30 +26,20 @@ def fuzz(data: bytes) -> None:
 
 
 async def _fuzz(data: bytes) -> None:
-    wire = Wire()
-    hub = Hub(wire, DEFAULT_RULES, LIMITS)
-    connection: Any = MadeUpConnection(
-        handle=0, window_bits=0, credential=None, session=None, end_reason=None, heard=True,
-        pinged=False, close_sent=False, ended=False, peer="-",
-        close_transport=lambda: None, abort=lambda: None,
-    )  # fmt: skip
-    hub.opened(connection)
-    for line in data.split(b"\n")[:LINES_MAX]:
-        if connection.end_reason is not None:
-            break
-        try:
-            line.decode()
-        except UnicodeDecodeError:
-            continue  # the edge sees to that
-        sent = len(wire.stream(connection.handle & 0xFFFFFFFF))
-        hub.received(connection, line)
-        hub.core.check()
-        hub.core.delivery.flush_urgent(100)
-        answer = bytes(wire.stream(connection.handle & 0xFFFFFFFF))[sent:]
-        messages = [json.loads(f.payload) for f in rfc6455.parse(answer) if f.opcode == 1]
-        (reply,) = messages
-        assert reply["type"] in ("subscribed", "unsubscribed", "pong", "error"), reply
-        assert hub.core.subscription_count(connection.handle) <= LIMITS.subscriptions_max
-    hub.lost(connection)
-    hub.core.check()
-    await hub.stop()
+    async with alone() as (hub, client, stream):
+        for line in data.split(b"\n")[:LINES_MAX]:
+            if client.end_reason is not None:
+                break
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                continue  # the edge sees to that
+            sent = len(stream)
+            hub.received(client, line)
+            hub.core.check()
+            hub.core.delivery.flush_urgent(100)
+            answer = bytes(stream)[sent:]
+            messages = [json.loads(f.payload) for f in rfc6455.parse(answer) if f.opcode == 1]
+            (reply,) = messages
+            assert reply["type"] in ("subscribed", "unsubscribed", "pong", "error"), reply
+            assert hub.core.subscription_count(client.handle) <= LIMITS.subscriptions_max

@@ -6,14 +6,12 @@ Subjects come as NATS has them, decoded; a client is subscribed to everything th
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from tests.core import rfc6455
-from tests.core.wire import Wire
-from tests.fuzz.inmemory import LIMITS, MadeUpConnection
+from tests.fuzz.alone import alone
+from tests.fuzz.inmemory import LIMITS
 from tests.fuzz.timeless import run
 from wsgate.flush import now_ms
-from wsgate.hub import Hub
 from wsgate.protocol import is_channel
 from wsgate.rules import DEFAULT_RULES
 
@@ -32,29 +30,22 @@ def fuzz(data: bytes) -> None:
 
 
 async def _fuzz(data: bytes) -> None:
-    wire = Wire()
-    hub = Hub(wire, DEFAULT_RULES, LIMITS)
-    client: Any = MadeUpConnection(window_bits=0, credential=None, peer="-", end_reason=None)
-    hub.opened(client)
-    for pattern in ("token.*.update", "token.*.comment", "global.>"):
-        hub.core.subscribe_pattern(client.handle, pattern, 0)
-    stream = wire.stream(client.handle & 0xFFFFFFFF)
-    for line in data.split(b"\n")[:LINES_MAX]:
-        raw, _, payload = line.partition(b" ")
-        subject = raw.decode(errors="replace")
-        published = hub.publish(subject, payload)
-        while hub.core.flush(now_ms(), 100):
-            pass
-        frames = rfc6455.parse(bytes(stream))
-        stream.clear()
-        assert len(frames) == published, frames
-        assert hub.core.channels.count <= LIMITS.channels_max
-        if published:
-            assert is_channel(subject) and DEFAULT_RULES.match(subject) is not None
-            _check_whole(frames[0].payload, subject, payload)
-    hub.core.check()
-    hub.lost(client)
-    await hub.stop()
+    async with alone() as (hub, client, stream):
+        for pattern in ("token.*.update", "token.*.comment", "global.>"):
+            hub.core.subscribe_pattern(client.handle, pattern, 0)
+        for line in data.split(b"\n")[:LINES_MAX]:
+            raw, _, payload = line.partition(b" ")
+            subject = raw.decode(errors="replace")
+            published = hub.publish(subject, payload)
+            while hub.core.flush(now_ms(), 100):
+                pass
+            frames = rfc6455.parse(bytes(stream))
+            stream.clear()
+            assert len(frames) == published, frames
+            assert hub.core.channels.count <= LIMITS.channels_max
+            if published:
+                assert is_channel(subject) and DEFAULT_RULES.match(subject) is not None
+                _check_whole(frames[0].payload, subject, payload)
 
 
 def _check_whole(message: bytes, subject: str, payload: bytes) -> None:
