@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -10,13 +11,14 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.support.client import Client, request
+from tests.support.client import Client, Ended, request
 from tests.support.conversation import browser
 from tests.support.feed import until
 from tests.support.frames import Frame, close_frame
 from tests.support.loop import on_loop
 from tests.support.nats import NatsServer, Publisher, nats_server
 from tests.support.process import GatewayProcess, gateway_process
+from tests.support.processes import children
 
 __all__ = ["gateway_process", "nats_server"]  # fixtures
 
@@ -212,3 +214,34 @@ async def test_the_same_port_can_be_had_again_at_once(
     assert (await back.message())["type"] == "feed"
     back.close()
     assert again.stop() == 0
+
+
+@on_loop
+async def test_a_worker_that_dies_while_it_waits_to_leave_is_replaced_by_one_that_leaves_too(
+    nats_server: NatsServer, gateway_process: NewGateway
+) -> None:
+    """A load balancer that asks on the clients' port must not hear that it is ready again."""
+    gateway = gateway_process(
+        NATS_URL=nats_server.url, WS_DRAIN_DELAY_S=100, WS_DRAIN_TIMEOUT_S=200
+    ).start()
+    gateway.until_ready()
+    gateway.signal()
+
+    async def reasons() -> str:
+        client = await Client.dial(gateway.port)
+        try:
+            return (await client.ask(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")).body.decode()
+        except (Ended, OSError):  # accepted by who was about to die
+            return ""
+        finally:
+            client.close()
+
+    await until(lambda: gateway.get("/readyz")[0] == 503, "it to begin")
+    (worker,) = children(gateway.pid)
+    os.kill(worker, signal.SIGKILL)
+    await until(lambda: children(gateway.pid) not in ([], [worker]), "another worker")
+    feed = 'ws_feed_live{source="nats"}'
+    await until(lambda: gateway.metrics().get(feed) == 1, "all that it needs to be ready")
+    assert '"stopping"' in await reasons()
+    gateway.signal()
+    assert await exit_status(gateway) == 1

@@ -62,6 +62,7 @@ class Fleet:
         self._held: set[WorkerProcess] = set()  # those that leave included
         self._tasks: set[asyncio.Task[None]] = set()
         self._restarting = asyncio.Lock()
+        self._leaving = False
         self._stopping = False
         self.deaths = 0
         self.stuck = 0
@@ -136,6 +137,11 @@ class Fleet:
                     await old.drain(spread_s, timeout_s)
             log.info("all workers were replaced", workers=len(self._slots))
 
+    async def leave(self) -> None:
+        """All workers call themselves unready, and serve on; so does who replaces one from now on."""
+        self._leaving = True
+        await self.ask_all("leave")
+
     async def drain(self, spread_s: float, timeout_s: float) -> None:
         """All workers send their clients elsewhere, and end."""
         self._stop_tending()
@@ -169,6 +175,8 @@ class Fleet:
         except BaseException:
             self._return_line(worker)
             raise
+        if self._leaving:
+            worker.tell("leave")
         slot.worker = worker
         self._spawn(self._watch(slot, worker), f"worker-{slot.number}")
         log.info("worker started", worker=slot.number, pid=worker.pid)

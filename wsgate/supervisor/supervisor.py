@@ -108,7 +108,7 @@ class Supervisor:
         self._leaving = True
         delay_s = 0.0 if hurry else self._drain.delay_s
         await self._end_restart()
-        await self._fleet.ask_all("leave")
+        await self._fleet.leave()
         log.info("stopping", connections=self._connections, delay_s=delay_s)
         await asyncio.sleep(delay_s)
         spread_s = self._drain.spread_s(self._connections, delay_s=delay_s)
