@@ -138,7 +138,7 @@ class Fleet:
             log.info("all workers were replaced", workers=len(self._slots))
 
     async def leave(self) -> None:
-        """All workers call themselves unready, and serve on; so does who replaces one from now on."""
+        """All workers, and who replaces one from now on, call themselves unready and serve on."""
         self._leaving = True
         await self.ask_all("leave")
 
