@@ -250,12 +250,8 @@ def test_a_server_that_hangs_is_noticed(nats_server: NatsServer) -> None:
         feed = RecordingFeed()
         async with running(feed, nats_server, limits=IMPATIENT) as source:
             await feed.until_events(LIVE)
-            loop = asyncio.get_running_loop()
-            paused_at = loop.time()
             nats_server.pause()
             await feed.until_events(LIVE, STALE)
-            bound_s = IMPATIENT.heartbeat_interval_s + IMPATIENT.heartbeat_timeout_s
-            assert loop.time() - paused_at < 4 * bound_s, "within the bound, on a busy machine"
             # While it hangs, the kernel goes on accepting connections in its name.
             await attempts(source, 2)
             nats_server.resume()

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import uvloop
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from wsgate import flush
 from wsgate.auth import authenticator as auth
 from wsgate.auth.keys import KeySource
 from wsgate.auth.keyset import from_secret
@@ -337,8 +337,12 @@ def test_subscriptions_are_told_as_they_are_now() -> None:
     with_gateway(test)
 
 
-def test_latency_is_observed_once_for_each_flush() -> None:
+def test_latency_is_observed_once_for_each_flush(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 1000.0
+    monkeypatch.setattr(flush, "now_s", lambda: now_s)
+
     async def test(gateway: Gateway, sink: Socket) -> None:
+        nonlocal now_s
         hub = gateway.hub
         for _ in range(5):
             await subscribe(hub, "token.a.comment")
@@ -346,18 +350,20 @@ def test_latency_is_observed_once_for_each_flush() -> None:
         assert scrape(gateway)["ws_message_latency_seconds_count", ()] == 0, "replies are none"
         for _ in range(3):
             hub.publish("token.a.comment", b"{}")
-        time.sleep(0.03)  # what the loop does meanwhile counts
+        now_s += 0.03  # what the loop does meanwhile counts
         hub.publish("token.a.comment", b"{}")
         await flushed(hub)
         seen = scrape(gateway)
         assert seen["ws_messages_sent_total", rule(COMMENT)] == 20
         assert seen["ws_message_latency_seconds_count", ()] == 1
-        assert seen["ws_message_latency_seconds_sum", ()] >= 0.03, "from the first publication"
+        waited_s = seen["ws_message_latency_seconds_sum", ()]
+        assert waited_s == pytest.approx(0.03), "from the first publication"
         assert seen["ws_flush_slice_seconds_count", ()] == 1
-        assert seen["ws_flush_slice_seconds_sum", ()] < 0.03
+        assert seen["ws_flush_slice_seconds_sum", ()] == 0
 
         hub.publish("token.b.update", b"{}")  # nobody wants it
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)  # at the end of this round it would be flushed
+        await asyncio.sleep(0)
         assert scrape(gateway)["ws_message_latency_seconds_count", ()] == 1
 
     with_gateway(test)

@@ -436,6 +436,7 @@ async def _fall_silent(client: Peer) -> None:
 
 
 def test_a_server_too_busy_to_answer_is_not_given_up_as_long_as_it_sends() -> None:
+    """Three times its patience: each message comes when its loop turns, however slow that is."""
     messages = 60
 
     async def busy(client: Peer) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import uvloop
 
+from tests.support.made_up_loop import MadeUpLoop
 from wsgate import stalls as module
 from wsgate.stalls import Stalls
 
@@ -55,15 +56,17 @@ def test_each_collection_is_counted_by_its_generation() -> None:
 
 
 def test_nothing_is_observed_after_a_stop() -> None:
-    async def test() -> None:
-        callbacks = list(gc.callbacks)
-        with watching() as stalls:
-            assert len(gc.callbacks) == len(callbacks) + 1
-        assert gc.callbacks == callbacks
-        stalls.stop()  # again, which does nothing
-        counted = [stalls.lag.count, stalls.pauses[2].count]
-        gc.collect()
-        await asyncio.sleep(1.5 * module.LOOK_INTERVAL_S)
-        assert [stalls.lag.count, stalls.pauses[2].count] == counted
-
-    uvloop.run(test())
+    callbacks = list(gc.callbacks)
+    loop = MadeUpLoop()
+    stalls = Stalls(loop)  # type: ignore[arg-type]
+    stalls.start()
+    assert len(gc.callbacks) == len(callbacks) + 1
+    loop.round(after_s=module.LOOK_INTERVAL_S)
+    assert stalls.lag.count == 1
+    stalls.stop()
+    assert gc.callbacks == callbacks
+    stalls.stop()  # again, which does nothing
+    collected = stalls.pauses[2].count
+    gc.collect()
+    loop.round(after_s=2 * module.LOOK_INTERVAL_S)
+    assert [stalls.lag.count, stalls.pauses[2].count] == [1, collected]

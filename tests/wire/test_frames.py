@@ -30,6 +30,7 @@ from tests.support.loop import on_loop
 
 COMMAND_BYTES_MAX = 65_536
 FRAGMENTS_MAX = 64
+PICOWS_CLOSES_AFTER_S = 0.01
 EVENT = "token.abc.comment"
 
 SUBSCRIBE = json.dumps({"type": "subscribe", "channels": [EVENT], "id": "s"}).encode()
@@ -370,8 +371,12 @@ async def test_a_slow_client_that_picows_fails_on_is_told_in_the_end() -> None:
             gateway.publish(EVENT, "x" * 1000)
             published += 1
             await asyncio.sleep(0)
+        (connection,) = gateway.connections
         await client.send(frame(15))
-        await asyncio.sleep(0.05)  # picows would have closed the socket by now
+        await until(lambda: connection.end_reason is not None, "the offence to be seen")
+        await asyncio.sleep(
+            PICOWS_CLOSES_AFTER_S
+        )  # due later than its timer, however late both are
         received, close = await client.until_close()
         assert len(received) == published
         assert close.close_code == 1002
