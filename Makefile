@@ -60,6 +60,7 @@ format: $(VENV)/installed ## Bring the Python files into the one form
 bench: $(VENV)/built ## Measure, into benchmarks/out/; SHORT=1 only shows that it works
 	@mkdir -p $(BENCH_OUT)
 	$(BIN)/python -m pytest benchmarks/micro --timeout=0 --benchmark-quiet --benchmark-json=$(BENCH_OUT)/micro.json $(MICRO_ARGS)
+	$(BIN)/python -m benchmarks.egress
 	$(BIN)/python -m benchmarks.fanout $(FANOUT_ARGS) $(ARGS)
 
 # With bounds checks, C assertions and counts of live objects. Its own tree: beside the release

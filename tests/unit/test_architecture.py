@@ -37,6 +37,7 @@ ALLOWED = {
     "core": set(),
     "edge": {"core", "throttle", "networks", "proxy_protocol", "rates"},
     "deflate": set(),
+    "delta": set(),
     "session": COMMON | {"auth"},
     "subscribing": COMMON | {"auth", "core"},
     "login": COMMON | {"auth", "session"},

@@ -16,6 +16,12 @@ cdef struct counters_t:
     uint64_t frames_deflated        # of those: compressed as well, for who can inflate them
     uint64_t frames_deflated_bytes
     uint64_t frames_deflated_saved_bytes    # what their plain twins have more
+    uint64_t frames_delta           # of those: as binary messages as well, for who speaks wsgate.delta.v1
+    uint64_t frames_delta_bytes
+    uint64_t frames_delta_saved_bytes
+    uint64_t keyframes_renewed      # payloads that took the place of an older keyframe
+    uint64_t keyframes_sent         # that went before a publication, for who had not kept step
+    uint64_t keyframes_sent_bytes
     # towards connections
     uint64_t replies                # control-lane frames written whole
     uint64_t writes                 # calls to Sink.send

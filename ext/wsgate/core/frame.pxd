@@ -11,6 +11,7 @@ cdef extern from *:
     """
     #ifndef WSGATE_FRAME_T
     #define WSGATE_FRAME_T
+    struct keyframe_t;
     typedef struct frame_t {
         uint32_t refs;
         uint32_t size;
@@ -19,10 +20,36 @@ cdef extern from *:
         uint8_t role;
         uint8_t rule;
         struct frame_t* deflated;
+        struct frame_t* delta;
+        struct keyframe_t* keyframe;
         char data[];
     } frame_t;
+    typedef struct keyframe_t {
+        uint32_t refs;
+        uint32_t size;
+        uint64_t id;
+        uint64_t before;
+        uint64_t seq;
+        struct frame_t* whole;
+        struct frame_t* renewal;
+        uint64_t catch_up_bytes;
+        uint32_t in_step;
+        char payload[];
+    } keyframe_t;
     #endif
     """
+    # Of wsgate.delta.v1: what later payloads of a channel are deflated against.
+    ctypedef struct keyframe_t:
+        uint32_t refs           # owners: its channel, and the frames that need it
+        uint32_t size           # of the payload
+        uint64_t id             # channel number << GENERATION_BITS | generation
+        uint64_t before         # the id of the one that it took the place of; 0: it is the first
+        uint64_t seq            # that its payload was published with
+        frame_t* whole          # owned: the message that brings it to anybody; NULL until wanted
+        frame_t* renewal        # owned: ... to who holds `before`; NULL if it is the first
+        uint64_t catch_up_bytes     # sent to bring it to connections that held another one
+        uint32_t in_step        # connections that a publication brought it to
+        char payload[1]
     ctypedef struct frame_t:
         uint32_t refs           # owners
         uint32_t size           # bytes in data
@@ -31,6 +58,10 @@ cdef extern from *:
         uint8_t role            # FrameRole
         uint8_t rule            # publications: their channel's; NO_RULE for every other frame
         frame_t* deflated       # owned: its compressed twin; NULL: not tried; itself: it has none
+        # owned: a publication's binary message for who holds the keyframe it needs; NULL: not wanted yet.
+        # Of that message: another for who holds the keyframe before, which brings the one it needs.
+        frame_t* delta
+        keyframe_t* keyframe    # owned: of a binary message: the one it needs
         char data[1]
 
 
@@ -39,6 +70,7 @@ cdef enum FrameRole:
     PONG = 1                # only a few are owed, the newest among them
     FEED = 2                # only the newest is owed
     CLOSE = 3               # the last thing ever written
+    KEYFRAME = 4            # goes before a publication that needs it; stands in no lane
 
 
 cdef enum Opcode:
@@ -56,6 +88,7 @@ cdef enum:
 
 
 cdef void frame_free(frame_t* frame) noexcept nogil
+cdef void keyframe_drop(keyframe_t* keyframe) noexcept nogil        # NULL is allowed
 
 
 cdef inline uint32_t frame_header_size(const frame_t* frame) noexcept nogil:

@@ -1,6 +1,7 @@
 """Encoded WebSocket frames, built once and shared by everybody they are owed to.
 
-Owns: the bytes of each frame, counted references to them, and its compressed twin if it has one.
+Owns: the bytes of each frame, counted references to them, its twins in other formats if it has any, and
+the keyframe that a twin needs.
 Never: masks (servers do not), fragments, or changes a frame after it was built.
 Invariant: ``size`` bytes of ``data`` are exactly one whole unmasked RFC 6455 frame.
 Cost: building is one allocation and one copy of the payload; keep and drop are O(1).
@@ -57,6 +58,8 @@ cdef frame_t* frame_new(Opcode opcode, size_t size, FrameRole role, char** paylo
     frame.role = role
     frame.rule = NO_RULE
     frame.deflated = NULL
+    frame.delta = NULL
+    frame.keyframe = NULL
     out = <uint8_t*>frame.data
     out[0] = 0x80 | <uint8_t>opcode
     if header == 2:
@@ -77,8 +80,26 @@ cdef void frame_free(frame_t* frame) noexcept nogil:
     """Nobody owns the frame any more."""
     if frame.deflated != NULL and frame.deflated != frame:
         frame_drop(frame.deflated)
+    if frame.delta != NULL:
+        frame_drop(frame.delta)
+    keyframe_drop(frame.keyframe)
     live.frames -= 1
     free(frame)
+
+
+cdef void keyframe_drop(keyframe_t* keyframe) noexcept nogil:
+    """Give up a reference."""
+    if keyframe == NULL:
+        return
+    keyframe.refs -= 1
+    if keyframe.refs:
+        return
+    if keyframe.whole != NULL:
+        frame_drop(keyframe.whole)
+    if keyframe.renewal != NULL:
+        frame_drop(keyframe.renewal)
+    live.blocks -= 1
+    free(keyframe)
 
 
 cdef inline int _decimal(uint64_t number, char* end) noexcept nogil:
