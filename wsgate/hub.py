@@ -18,6 +18,7 @@ from typing import Protocol
 import structlog
 
 from wsgate import protocol
+from wsgate.addresses import AddressCounts
 from wsgate.auth.authenticator import Authenticator
 from wsgate.auth.carriers import Credential
 from wsgate.capacity import Capacity
@@ -39,7 +40,6 @@ from wsgate.protocol import (
     Subscribe,
     Unsubscribe,
 )
-from wsgate.rates import AddressCounts
 from wsgate.rules import Rules
 from wsgate.session import Session
 from wsgate.subscribing import subscribe
@@ -95,6 +95,7 @@ class Hub(Intake):
         flush_window_s: float = 0.0,
         authenticator: Authenticator | None = None,
         capacity: Capacity | None = None,
+        addresses: AddressCounts | None = None,
     ) -> None:
         super().__init__(sink, rules, limits, flush_window_s=flush_window_s)
         self._connections: dict[int, Connection] = {}
@@ -106,9 +107,7 @@ class Hub(Intake):
             self.login = Login(authenticator, self, first_s=limits.auth_timeout_s)
         self._verbose = log.is_enabled_for(logging.DEBUG)  # else no argument of a line is made
         self._heart = self._loop.call_later(HEARTBEAT_S, self._beat)
-        self.addresses: AddressCounts[str] | None = None
-        if limits.connections_per_address_max is not None:
-            self.addresses = AddressCounts(limits.connections_per_address_max)
+        self.addresses = addresses
         self.turns: Turns[Connection] = Turns(
             self._loop, self._let_in, self._carry_out, self._broke
         )
