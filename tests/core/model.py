@@ -240,9 +240,7 @@ class Model:
         if channel.pending:
             self._spread(channel)
         self._join(connection, name, interval_ms)
-        if not channel.published:
-            return 0
-        if channel.is_state:
+        if channel.published and channel.is_state:
             self._owe(connection, name)
         return channel.seq
 
