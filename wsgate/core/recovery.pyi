@@ -6,6 +6,8 @@ from wsgate.core.history import History
 from wsgate.core.roster import Roster
 from wsgate.core.sink import Sink
 
+OWN_EPOCH: int
+
 class Recovery(Roster):
     """`history`: what is kept of each rule's events, see ``History``; None: nothing."""
 
@@ -16,6 +18,7 @@ class Recovery(Roster):
         gap_message: Callable[[int], bytes],
         *,
         history: Sequence[tuple[int, int, int]] | None = None,
+        epoch: str = "",
         channels_max: int,
         now_ms: int = 0,
         events_bytes_max: int,
@@ -32,7 +35,10 @@ class Recovery(Roster):
         """The id of a source's epoch: its publications above `floor` will all be told."""
 
     def epoch_of(self, name: str) -> str:
-        """The epoch of a channel that is known; empty if the gateway counts by itself."""
+        """The epoch of a channel that is known."""
+
+    def renew_epoch(self, ended: int, epoch: int) -> None:
+        """The source counts anew: nothing is known of event channels counted in `ended`."""
 
     def is_covered(self, handle: int, name: str) -> bool:
         """Whether the connection gets what is published on a channel, by its name or a pattern."""

@@ -22,11 +22,18 @@ from wsgate.core.outbox cimport CLOSING, DOOMED, outbox_push_event, outbox_t
 from wsgate.core.roster cimport Roster
 
 
-cdef class Recovery(Roster):
-    """`history`: what is kept of each rule's events, see ``History``; None: nothing."""
+OWN_EPOCH = 0                   # the gateway counts by itself
 
-    def __init__(self, sink, rules, gap_message, *, history=None, **limits):
+
+cdef class Recovery(Roster):
+    """`history`: what is kept of each rule's events, see ``History``; None: nothing.
+
+    `epoch`: how the gateway calls its own counting.
+    """
+
+    def __init__(self, sink, rules, gap_message, *, history=None, epoch: str = "", **limits):
         Roster.__init__(self, sink, rules, gap_message, **limits)
+        self.channels.epoch_names[0] = epoch
         self.history = History([(0, 0, 0)] * len(rules) if history is None else history)
         self.silences = {}
 
@@ -37,8 +44,20 @@ cdef class Recovery(Roster):
         return self.channels.open_epoch(name, floor)
 
     def epoch_of(self, name: str) -> str:
-        """The epoch of a channel that is known; empty if the gateway counts by itself."""
+        """The epoch of a channel that is known."""
         return self.channels.epoch_names[self.channels.table[self.known_channel(name)].epoch]
+
+    def renew_epoch(self, ended: int, epoch: int) -> None:
+        """The source counts anew: nothing is known of event channels that were counted in `ended`.
+
+        A state channel has its value until the next one comes, which moves it. O(channels).
+        """
+        cdef uint32_t id
+        cdef channel_t* channel
+        for id in range(self.channels.cap):
+            channel = &self.channels.table[id]
+            if channel.known and channel.kind == EVENT and channel.epoch == <uint32_t>ended:
+                self.move_to(id, epoch)
 
     def is_covered(self, handle: int, name: str) -> bool:
         """Whether the connection gets what is published on a channel, by its name or a pattern."""
