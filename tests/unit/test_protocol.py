@@ -17,6 +17,7 @@ from wsgate.protocol import (
     ErrorCode,
     Pause,
     Ping,
+    Place,
     ProtocolError,
     Resume,
     Subscribe,
@@ -152,7 +153,7 @@ def test_subscribe() -> None:
     assert decode(message) == Subscribe(
         channels=("global.trending", "token.*.update"),
         max_rate=2.0,
-        recover={"global.trending": {"epoch": "e1", "seq": 41}},
+        recover={"global.trending": Place("e1", 41)},
         id="first",
     )
 
