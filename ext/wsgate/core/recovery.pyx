@@ -187,7 +187,6 @@ cdef class Recovery(Roster):
             self.delivery.mark(slot, box)
         return True
 
-
     # silences
 
     cdef int silence(self, uint32_t slot, uint32_t id, uint64_t until) except -1:
@@ -250,7 +249,7 @@ cdef class Recovery(Roster):
         counts = {}
         for slot, of_slot in self.silences.items():
             assert of_slot
-            for id, until in of_slot.items():
+            for id in of_slot:
                 assert self.index.covers(slot, id)
                 counts[id] = counts.get(id, 0) + 1
         for id in range(self.channels.cap):
