@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from wsgate.addresses import AddressCounts
 from wsgate.auth.authenticator import Authenticator, Redeem
 from wsgate.auth.keys import KeySource
 from wsgate.auth.keyset import KeysUnusable
@@ -52,6 +53,7 @@ class Gateway:
         *,
         source_factory: SourceFactory | None = None,
         capacity: Capacity | None = None,
+        addresses: AddressCounts | None = None,
         redeem: Redeem | None = None,
     ) -> None:
         self._blueprint = blueprint
@@ -59,6 +61,10 @@ class Gateway:
         self._listening = listening
         self._source_factory = source_factory or self._own_source
         self._capacity = capacity
+        self._addresses = addresses
+        per_address_max = self._limits.connections_per_address_max
+        if addresses is None and per_address_max is not None:
+            self._addresses = AddressCounts(per_address_max, self._limits.connections_max)
         self._redeem = redeem or _no_tickets
         self._leaving = False
         self.sources: Sequence[Source] = ()
@@ -95,6 +101,8 @@ class Gateway:
             flush_window_s=blueprint.flush_window_s,
             authenticator=self.authenticator,
             capacity=self._capacity,
+            replay=self._replay,
+            addresses=self._addresses,
         )
         proxies = TrustedNetworks(blueprint.trusted_proxies)
         self.upgrade = Upgrade(
@@ -204,6 +212,14 @@ class Gateway:
             assert self._blueprint.auth is not None
             setting = self._blueprint.auth.setting
             raise OSError(errno.EINVAL, f"{setting} cannot be used: {error}") from error
+
+    async def _replay(self, channel: str, after: int, epoch: str) -> list[tuple[int, bytes]] | None:
+        """From the first source that has it."""
+        for source in self.sources:
+            found = await source.replay(channel, after, epoch)
+            if found is not None:
+                return found
+        return None
 
     def _own_source(self, feed: Feed) -> Sequence[Source]:
         nats = self._blueprint.nats

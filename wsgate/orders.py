@@ -9,7 +9,7 @@ from wsgate.blueprint import Blueprint
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
-    """``number`` names the worker; ``line`` of ``lines`` is its own on the board."""
+    """``number`` names the worker; ``line`` of ``lines`` is its own on the board, and its table."""
 
     number: int
     line: int
@@ -17,4 +17,5 @@ class Orders:
     channel: int  # descriptors
     listening: int
     board: int
+    addresses: int | None  # None: there is no limit by address
     blueprint: Blueprint

@@ -1,4 +1,4 @@
-"""How much a client may ask: token buckets, one or by key, and counts of live connections.
+"""How much a client may ask: token buckets, one or by key.
 
 Time comes in as a number of seconds, from a clock that does not go back (a loop's own). If it
 does all the same, nothing is gained by that and nobody is locked out.
@@ -123,42 +123,3 @@ class RateTable(Generic[_Key]):
             if self._buckets[oldest].level(now_s) < self._burst:
                 return
             del self._buckets[oldest]
-
-
-class AddressCounts(Generic[_Key]):
-    """Live connections by key (an address group), at most ``per_key_max`` of each.
-
-    Has memory only for keys that have connections, so the bound of these bounds it.
-    """
-
-    __slots__ = ("_counts", "_per_key_max")
-
-    def __init__(self, per_key_max: int) -> None:
-        if per_key_max < 1:
-            raise ValueError(f"per_key_max must be at least 1, not {per_key_max}")
-        self._per_key_max = per_key_max
-        self._counts: dict[_Key, int] = {}
-
-    def __len__(self) -> int:
-        """Keys that have connections."""
-        return len(self._counts)
-
-    def has_room(self, key: _Key) -> bool:
-        """Whether one more may enter."""
-        return self._counts.get(key, 0) < self._per_key_max
-
-    def enter(self, key: _Key) -> bool:
-        """Counts one more; False, and nothing is counted, if there are as many as may be."""
-        count = self._counts.get(key, 0)
-        if count >= self._per_key_max:
-            return False
-        self._counts[key] = count + 1
-        return True
-
-    def leave(self, key: _Key) -> None:
-        """Counts one less, of those that entered; KeyError if there is none."""
-        count = self._counts[key]
-        if count > 1:
-            self._counts[key] = count - 1
-        else:
-            del self._counts[key]

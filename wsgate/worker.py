@@ -17,6 +17,7 @@ import structlog
 import uvloop
 
 from wsgate import log
+from wsgate.addresses import AddressCounts, Tables
 from wsgate.app import Gateway
 from wsgate.auth.identity import Identity
 from wsgate.board import Board
@@ -57,6 +58,7 @@ async def work(orders: Orders) -> int:
         orders.blueprint,
         socket.socket(fileno=orders.listening),
         capacity=Capacity(orders.blueprint.limits.connections_max, board, orders.line),
+        addresses=_addresses(orders),
         redeem=redeem,
     )
     try:
@@ -70,6 +72,19 @@ async def work(orders: Orders) -> int:
     await channel.closed()
     await gateway.stop()  # at once; nothing is left to do if it was drained
     return 0
+
+
+def _addresses(orders: Orders) -> AddressCounts | None:
+    limits = orders.blueprint.limits
+    if limits.connections_per_address_max is None:
+        return None
+    assert orders.addresses is not None, "there is a limit, and nothing to count with"
+    return AddressCounts(
+        limits.connections_per_address_max,
+        limits.connections_max,
+        Tables.of(orders.addresses, orders.lines),
+        orders.line,
+    )
 
 
 if __name__ == "__main__":

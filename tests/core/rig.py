@@ -50,7 +50,7 @@ def text(payload: bytes) -> Frame:
 class Rig:
     """A ``Fanout`` on a ``Wire``. Connections are handles; channels are names."""
 
-    def __init__(self, **limits: int) -> None:
+    def __init__(self, **limits: Any) -> None:
         self.wire = Wire()
         self.core = Fanout(self.wire, RULES, gap_message, **(LIMITS | limits))
         self.delivery = self.core.delivery
@@ -153,3 +153,28 @@ def slot_of(handle: int) -> int:
 
 def rule_of(channel: str) -> int:
     return RULE_OF[channel.split(".")[0]]
+
+
+def written_to(rig: Rig) -> list[int]:
+    """The slots that were written to, in order."""
+    return [slot for slot, _ in rig.wire.sends]
+
+
+def owed(rig: Rig, handle: int, lane: str) -> int:
+    lanes = rig.delivery.owed(handle)
+    assert lanes is not None
+    return int(lanes[lane])
+
+
+def blocked(*channels: str, **limits: int) -> tuple[Rig, int]:
+    """A connection that is owed everything, since its transport takes nothing."""
+    rig = Rig(**limits)
+    handle = rig.open(*channels)
+    rig.delivery.block(handle)
+    return rig, handle
+
+
+def resumed(rig: Rig, handle: int) -> None:
+    rig.resume(handle)
+    rig.flush_all()
+    rig.core.check()

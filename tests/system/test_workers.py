@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.client import Client, request
+from tests.support.client import UPGRADE, Client, request
 from tests.support.feed import until
 from tests.support.frames import Frame
 from tests.support.loop import on_loop
@@ -314,6 +314,97 @@ async def test_a_limit_counts_over_all_workers(
     await until(lambda: sum(held(gateway).values()) == 39, "one to be gone")
     clients.append(await Client.connect(gateway.port))
     for client in clients:
+        client.close()
+    assert gateway.stop() == 0
+
+
+@on_loop
+async def test_an_address_has_so_many_connections_over_all_workers(
+    nats_server: NatsServer, gateway_process: NewGateway
+) -> None:
+    limit = 40
+    gateway = await running(
+        gateway_process(
+            NATS_URL=nats_server.url,
+            WS_WORKERS=2,
+            WS_MAX_CONNECTIONS_PER_ADDRESS=limit,
+            WS_TRUSTED_PROXIES="127.0.0.0/8",
+        )
+    )
+    clients: list[Client] = []
+
+    async def status(address: str) -> int:
+        """Of a client there, who stays if he is let in."""
+        client = await Client.dial(gateway.port)
+        answer = await client.ask(request(headers=UPGRADE | {"X-Forwarded-For": address}))
+        if answer.status == 101:
+            clients.append(client)
+        else:
+            client.close()
+        return answer.status
+
+    async def until_held(count: int) -> None:
+        await until(lambda: sum(held(gateway).values()) == count, f"{count} connections")
+
+    assert {await status("192.0.2.1") for _ in range(limit)} == {101}
+    assert all(held(gateway).values()), "not of all workers"
+    # As many as are asked of either worker, by chance.
+    assert {await status("192.0.2.1") for _ in range(10)} == {503}
+    assert gateway.metric('ws_handshakes_refused_total{reason="address"}') == 10
+    assert await status("192.0.2.2") == 101
+    clients.pop().close()
+    clients.pop().close()
+    await until_held(limit - 1)
+    assert await status("192.0.2.1") == 101
+    assert await status("192.0.2.1") == 503
+
+    lost = int(held(gateway)["0"])
+    started = [one for one in gateway.log if one["event"] == "worker started"]
+    (victim,) = (one["pid"] for one in started if one["worker"] == 0)
+    os.kill(victim, signal.SIGKILL)
+    await until(lambda: gateway.metric("ws_worker_deaths_total") == 1, "its death to be seen")
+    await until(lambda: gateway.metric("ws_workers_serving") == 2, "its successor")
+    assert {await status("192.0.2.1") for _ in range(lost)} == {101}
+    assert await status("192.0.2.1") == 503
+    for client in clients:
+        client.close()
+    await until_held(0)
+    assert gateway.stop() == 0
+
+
+@on_loop
+async def test_the_limit_by_address_holds_while_workers_are_replaced(
+    nats_server: NatsServer, gateway_process: NewGateway, tmp_path: Path
+) -> None:
+    """Also when they get another table than those that leave."""
+    file = tmp_path / "wsgate.toml"
+    file.write_text("ws_max_connections = 100\n")
+    gateway = await running(
+        gateway_process(
+            NATS_URL=nats_server.url,
+            WS_CONFIG=file,
+            WS_WORKERS=1,
+            WS_MAX_CONNECTIONS_PER_ADDRESS=20,
+            WS_DRAIN_RECONNECTS_PER_S=0.1,  # its clients may stay for long
+        )
+    )
+    (old,) = children(gateway.pid)
+    clients = [await Client.connect(gateway.port) for _ in range(10)]
+    file.write_text("ws_max_connections = 5000\n")
+    gateway.signal(signal.SIGHUP)
+    await until(lambda: gateway.metric("ws_worker_restarts_total") == 1, "a successor")
+    clients += [await Client.connect(gateway.port) for _ in range(10)]
+    surplus = await Client.dial(gateway.port)
+    assert (await surplus.ask(request())).status == 503
+    assert exists(old), "its clients are not gone"
+    surplus.close()
+    for client in clients[:10]:
+        client.close()
+    await until(lambda: not exists(old), "it to be gone")
+    clients += [await Client.connect(gateway.port) for _ in range(10)]
+    surplus = await Client.dial(gateway.port)
+    assert (await surplus.ask(request())).status == 503
+    for client in [*clients, surplus]:
         client.close()
     assert gateway.stop() == 0
 

@@ -29,6 +29,7 @@ ALLOWED = {
     "proxy_protocol": set(),
     "networks": set(),
     "rates": set(),
+    "addresses": set(),
     "origins": set(),
     "control": {"auth"},
     "log": set(),
@@ -39,36 +40,38 @@ ALLOWED = {
     "deflate": set(),
     "delta": set(),
     "session": COMMON | {"auth"},
-    "subscribing": COMMON | {"auth", "core"},
+    "replays": {"session"},
+    "subscribing": COMMON | {"auth", "core", "epochs", "replays"},
     "login": COMMON | {"auth", "session"},
     "histogram": set(),
     "regulator": {"limits", "rates"},
     "stalls": {"histogram"},
     "flush": {"core", "histogram"},
     "turns": set(),
-    "intake": COMMON | {"control", "core", "deflate", "flush", "histogram", "regulator"},
+    "epochs": {"core", "rules"},
+    "intake": COMMON | {"control", "core", "deflate", "epochs", "flush", "histogram", "regulator"},
     "board": set(),
     "capacity": {"board"},
     "departures": {"limits"},
     "hub": COMMON
-    | {"auth", "capacity", "departures", "intake", "login", "session", "subscribing"}
-    | {"core", "flush", "histogram", "rates", "turns"},
+    | {"addresses", "auth", "capacity", "departures", "intake", "login", "session"}
+    | {"core", "flush", "histogram", "replays", "subscribing", "turns"},
     "auth": COMMON,
     "sources": COMMON,
     "upgrade": COMMON | {"auth", "deflate", "hub", "edge", "networks", "origins"},
     "metrics": {"auth", "histogram", "hub", "procfs", "regulator", "sources"},
     "app": COMMON
-    | {"auth", "blueprint", "capacity", "control", "networks", "origins", "edge", "hub", "sources"}
-    | {"stalls", "upgrade"},
+    | {"addresses", "auth", "blueprint", "capacity", "control", "networks", "origins", "edge"}
+    | {"hub", "sources", "stalls", "upgrade"},
     "channel": set(),
     "orders": {"blueprint"},
     "heap": set(),
     "procfs": set(),
     "desk": {"app", "auth", "channel", "heap", "metrics"},
-    "worker": {"app", "auth", "board", "capacity", "channel", "desk", "log", "orders"},
+    "worker": {"addresses", "app", "auth", "board", "capacity", "channel", "desk", "log", "orders"},
     "admin": set(),
-    "supervisor": {"admin", "auth", "blueprint", "board", "channel", "descriptors", "edge"}
-    | {"metrics", "orders", "procfs", "settings"},
+    "supervisor": {"addresses", "admin", "auth", "blueprint", "board", "channel", "descriptors"}
+    | {"edge", "metrics", "orders", "procfs", "settings"},
     "tools": COMMON
     | {"auth", "blueprint", "control", "descriptors", "edge", "log", "settings"}
     | {"sources", "supervisor"},

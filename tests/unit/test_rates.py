@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from fractions import Fraction
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from wsgate.rates import AddressCounts, RateTable, TokenBucket
+from wsgate.rates import RateTable, TokenBucket
 
 fuzz = settings(deadline=None, max_examples=300)
 
@@ -261,51 +261,3 @@ def test_no_take_pays_for_all_that_have_become_idle() -> None:
     falls = [before - after for before, after in pairwise(sizes)]
     assert max(falls) == 2
     assert sizes[-1] == 1
-
-
-# ------------------------------------------------------------------------------------- counts
-
-
-def test_as_many_as_may_be_and_no_more() -> None:
-    counts: AddressCounts[str] = AddressCounts(per_key_max=2)
-    assert counts.has_room("a")
-    assert [counts.enter("a") for _ in range(3)] == [True, True, False]
-    assert not counts.has_room("a")
-    assert counts.has_room("b")
-    assert counts.enter("b")
-    assert len(counts) == 2
-    counts.leave("a")
-    assert counts.enter("a")
-    assert not counts.enter("a")
-
-
-def test_who_has_none_has_no_memory_and_cannot_leave() -> None:
-    counts: AddressCounts[str] = AddressCounts(per_key_max=1)
-    with pytest.raises(KeyError):
-        counts.leave("a")
-    assert counts.enter("a")
-    assert not counts.enter("a")
-    counts.leave("a")
-    assert len(counts) == 0
-    with pytest.raises(KeyError):
-        counts.leave("a")
-
-
-def test_a_maximum_of_nothing_is_none() -> None:
-    with pytest.raises(ValueError, match="per_key_max must be at least 1, not 0"):
-        AddressCounts(per_key_max=0)
-
-
-@fuzz
-@given(st.integers(1, 4), st.lists(st.tuples(st.booleans(), st.integers(0, 4)), max_size=100))
-def test_counts_agree_with_a_counter(per_key_max: int, calls: list[tuple[bool, int]]) -> None:
-    counts: AddressCounts[int] = AddressCounts(per_key_max)
-    model: Counter[int] = Counter()
-    for enters, key in calls:
-        if enters:
-            assert counts.enter(key) is (model[key] < per_key_max)
-            model[key] = min(model[key] + 1, per_key_max)
-        elif model[key]:
-            counts.leave(key)
-            model[key] -= 1
-        assert len(counts) == len(+model)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import structlog
 
+from wsgate.addresses import Tables
 from wsgate.blueprint import Blueprint
 from wsgate.board import Board
 from wsgate.channel import ChannelClosed, Handle, Refused
@@ -57,6 +58,7 @@ class Fleet:
         self._slots = [Slot(number, one) for number, one in enumerate(listening)]
         # For each slot one more: of who leaves it while his successor is there.
         self.board = Board.make(2 * len(self._slots))
+        self._addresses: Tables | None = None  # made for the first worker with such a limit
         self._free_lines = list(range(self.board.lines))
         self.load = Load(self.board, load_limits)
         self._held: set[WorkerProcess] = set()  # those that leave included
@@ -170,7 +172,7 @@ class Fleet:
         """Start a worker that takes the slot over once it serves."""
         worker = WorkerProcess(slot.number, self._free_lines.pop(0), self._handle)
         try:
-            await worker.start(self.blueprint, slot.listening, self.board)
+            await worker.start(self.blueprint, slot.listening, self.board, self._tables())
             self._held.add(worker)
         except BaseException:
             self._return_line(worker)
@@ -229,9 +231,17 @@ class Fleet:
         except ChannelClosed:
             pass  # it is gone, which _watch sees
 
+    def _tables(self) -> Tables | None:
+        limit = self.blueprint.limits.connections_per_address_max
+        if limit is not None and self._addresses is None:
+            self._addresses = Tables.make(self.board.lines)
+        return self._addresses
+
     def _return_line(self, worker: WorkerProcess) -> None:
         self._held.discard(worker)
         self.board.wipe(worker.line)
+        if self._addresses is not None:
+            self._addresses[worker.line].wipe()
         self._free_lines.append(worker.line)
 
     def _spawn(self, work: Any, name: str) -> None:

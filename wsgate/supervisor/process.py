@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 
+from wsgate.addresses import Tables
 from wsgate.blueprint import Blueprint
 from wsgate.board import Board
 from wsgate.channel import Channel, ChannelClosed, Handle
@@ -44,7 +45,13 @@ class WorkerProcess:
         assert self._process is not None
         return self._process.pid
 
-    async def start(self, blueprint: Blueprint, listening: socket.socket, board: Board) -> None:
+    async def start(
+        self,
+        blueprint: Blueprint,
+        listening: socket.socket,
+        board: Board,
+        addresses: Tables | None,
+    ) -> None:
         """Return when it serves clients.
 
         Raises WorkerFailed if it says that it cannot, or is gone, or takes too long; there is no
@@ -52,14 +59,17 @@ class WorkerProcess:
         """
         ours, theirs = socket.socketpair()
         with theirs:
-            passed = (theirs.fileno(), listening.fileno(), board.descriptor)
+            passed = [theirs.fileno(), listening.fileno(), board.descriptor]
+            if addresses is not None:
+                passed.append(addresses.descriptor)
             orders = Orders(
                 number=self.number,
                 line=self.line,
                 lines=board.lines,
-                channel=passed[0],
-                listening=passed[1],
-                board=passed[2],
+                channel=theirs.fileno(),
+                listening=listening.fileno(),
+                board=board.descriptor,
+                addresses=None if addresses is None else addresses.descriptor,
                 blueprint=blueprint,
             )
             self._process = await asyncio.create_subprocess_exec(

@@ -27,8 +27,8 @@ class Arrival(BaseModel):
     ws_max_connections_per_address: Annotated[int, *whole(0, CONNECTIONS_MAX, zero=UNLIMITED)] = (
         Field(
             default=0,
-            description="Clients past this number of one IPv4 address, or one /64 of IPv6, in one"
-            " worker are refused with 503",
+            description="Clients past this number of one IPv4 address, or one /64 of IPv6, are"
+            " refused with 503",
         )
     )
     ws_max_handshakes: Annotated[int, *whole(1, HANDSHAKES_MAX)] = Field(
