@@ -9,6 +9,7 @@ import struct
 from typing import NamedTuple
 
 TEXT = 0x1
+BINARY = 0x2
 CLOSE = 0x8
 PING = 0x9
 PONG = 0xA
@@ -36,6 +37,10 @@ def encode(opcode: int, payload: bytes) -> bytes:
     return header + payload
 
 
+class Cut(Malformed):
+    """The bytes end within a frame."""
+
+
 def parse(stream: bytes) -> list[WireFrame]:
     """The frames that `stream` consists of, down to its last byte."""
     frames = []
@@ -46,9 +51,21 @@ def parse(stream: bytes) -> list[WireFrame]:
     return frames
 
 
+def parse_whole(stream: bytes, at: int) -> tuple[list[WireFrame], int]:
+    """The whole frames from `at` on, and where the last one ends."""
+    frames = []
+    while at < len(stream):
+        try:
+            frame, at = _parse_one(stream, at)
+        except Cut:
+            break
+        frames.append(frame)
+    return frames, at
+
+
 def _parse_one(stream: bytes, at: int) -> tuple[WireFrame, int]:
     if len(stream) - at < 2:
-        raise Malformed(f"a header of one byte at {at}")
+        raise Cut(f"a header of one byte at {at}")
     first, second = stream[at], stream[at + 1]
     at += 2
     if first & 0xF0 != 0x80:
@@ -56,10 +73,13 @@ def _parse_one(stream: bytes, at: int) -> tuple[WireFrame, int]:
     if second & 0x80:
         raise Malformed(f"a server does not mask: {second:#04x} at {at - 1}")
     opcode, size = first & 0x0F, second
-    if opcode not in (TEXT, CLOSE, PING, PONG):
+    if opcode not in (TEXT, BINARY, CLOSE, PING, PONG):
         raise Malformed(f"opcode {opcode} at {at - 2}")
     if opcode >= CLOSE and size > CONTROL_PAYLOAD_BYTES_MAX:
         raise Malformed(f"a control frame of {size} bytes")
+    wide = {126: 2, 127: 8}.get(size, 0)
+    if len(stream) - at < wide:
+        raise Cut(f"{len(stream) - at} bytes of a length of {wide}")
     if size == 126:
         (size,) = struct.unpack_from("!H", stream, at)
         at += 2
@@ -71,5 +91,5 @@ def _parse_one(stream: bytes, at: int) -> tuple[WireFrame, int]:
         if size < 1 << 16:
             raise Malformed(f"{size} written as a 64-bit length")
     if len(stream) - at < size:
-        raise Malformed(f"{len(stream) - at} bytes of a payload of {size}")
+        raise Cut(f"{len(stream) - at} bytes of a payload of {size}")
     return WireFrame(opcode, stream[at : at + size]), at + size

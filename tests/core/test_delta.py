@@ -158,11 +158,19 @@ def test_what_was_encoded_for_an_older_keyframe_can_be_written_whenever_it_is() 
 
 def test_what_is_older_than_the_newest_renews_nothing() -> None:
     bench, step, chance = Bench(), Client(), random.Random(3)
-    frames = [publication(seq, document(seq, chance)) for seq in range(1, 200)]
+    frames = [publication(seq, document(seq, chance)) for seq in range(1, 62)]
     bench.send(step, frames[-1])
     for frame in frames[:-1]:
         bench.send(step, frame)
     assert bench.totals["keyframes_renewed"] == 0
+
+
+def test_positions_that_begin_anew_renew_again() -> None:
+    bench, step, chance = Bench(), Client(), random.Random(3)
+    bench.send(step, publication(10_000, document(1, chance)))
+    for seq in range(1, 200):
+        bench.send(step, publication(seq, document(seq, chance)))
+    assert bench.totals["keyframes_renewed"] > 0
 
 
 def test_a_payload_that_nothing_makes_smaller_goes_as_it_is() -> None:
@@ -178,7 +186,7 @@ def test_a_payload_that_nothing_makes_smaller_goes_as_it_is() -> None:
 def test_a_large_payload_is_no_keyframe(size: int) -> None:
     bench, client = Bench(), Client()
     for seq in range(1, 20):
-        payload = b'"%d' % seq + b"x" * (size - 4) + b'"'
+        payload = b'"%02d' % seq + b"x" * (size - 4) + b'"'
         assert bench.send(client, publication(seq, payload)).data == payload
     totals = bench.totals
     assert (totals["keyframes_renewed"] > 0) == (size <= KEYFRAME_BYTES_MAX)

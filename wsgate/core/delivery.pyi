@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from wsgate.core.channel import Channels
 from wsgate.core.counters import Counters
+from wsgate.core.delta import DeltaEncoder
 from wsgate.core.frame import Frame
 from wsgate.core.outboxes import Outboxes
 from wsgate.core.sink import Sink
@@ -23,6 +24,7 @@ class Delivery(Outboxes):
         control_bytes_max: int,
         compress: Callable[[bytes], bytes] | None = None,
         deflate_bytes_min: int = 0,
+        encoder: DeltaEncoder | None = None,
     ) -> None: ...
     @property
     def visited(self) -> int:

@@ -5,6 +5,7 @@ from typing import TypedDict
 
 from wsgate.core.channel import Channels
 from wsgate.core.counters import Counters
+from wsgate.core.delta import DeltaEncoder
 from wsgate.core.frame import Frame
 from wsgate.core.slots import Slots
 
@@ -35,6 +36,7 @@ class Outboxes:
         control_bytes_max: int,
         compress: Callable[[bytes], bytes] | None = None,
         deflate_bytes_min: int = 0,
+        encoder: DeltaEncoder | None = None,
     ) -> None: ...
     @property
     def counters(self) -> Counters:
@@ -44,10 +46,11 @@ class Outboxes:
     def slots(self) -> Slots:
         """The connections' slots."""
 
-    def open(self, window_bits: int = 0) -> int:
+    def open(self, window_bits: int = 0, delta: bool = False) -> int:
         """Take a slot for a new connection; returns its handle.
 
         `window_bits`, 8 to 15: the client inflates frames that refer back no farther than that.
+        `delta`: it speaks wsgate.delta.v1.
         """
 
     def release(self, handle: int) -> bool:

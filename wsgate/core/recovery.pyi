@@ -32,6 +32,7 @@ class Recovery(Roster):
         control_bytes_max: int,
         compress: Callable[[bytes], bytes] | None = None,
         deflate_bytes_min: int = 0,
+        squeeze: Callable[[bytes, bytes], bytes] | None = None,
     ) -> None: ...
     @property
     def history(self) -> History:

@@ -39,6 +39,7 @@ class Roster:
         control_bytes_max: int,
         compress: Callable[[bytes], bytes] | None = None,
         deflate_bytes_min: int = 0,
+        squeeze: Callable[[bytes, bytes], bytes] | None = None,
     ) -> None: ...
     @property
     def counters(self) -> Counters:
@@ -60,8 +61,8 @@ class Roster:
     def wheel(self) -> Wheel:
         """The timers of all connections."""
 
-    def open(self, window_bits: int = 0) -> int:
-        """A new connection: its handle. See ``Delivery.open`` for `window_bits`."""
+    def open(self, window_bits: int = 0, delta: bool = False) -> int:
+        """A new connection: its handle. See ``Delivery.open`` for `window_bits` and `delta`."""
 
     def release(self, handle: int) -> bool:
         """The connection is gone: its subscriptions, what it is owed, its timers and its slot."""

@@ -8,8 +8,10 @@ published meanwhile goes along if its slot is still ahead, else into the next ro
 
 from wsgate.core.bitmap cimport bitmap_clear, bitmap_next
 from wsgate.core.frame cimport frame_drop, frame_keep
+from wsgate.core.holdings cimport holdings_t
 from wsgate.core.outbox cimport (
     CLOSING,
+    DELTA,
     OPEN,
     outbox_gather,
     outbox_has_room,
@@ -155,7 +157,8 @@ cdef class Delivery(Outboxes):
         cdef uint32_t whole = 0             # left the outbox
         cdef uint32_t delivered             # of those: not lost on the way out
         cdef uint32_t at
-        outbox_gather(box, batch, self.channels, self.deflater)
+        cdef holdings_t** holdings = &self.holdings[slot] if box.flags & DELTA else NULL
+        outbox_gather(box, batch, self.channels, self.deflater, self.encoder, holdings)
         sent = self.sink.send(slot, batch.parts, batch.count)
         self.counters.totals.writes += 1
         if sent < 0:
@@ -174,7 +177,7 @@ cdef class Delivery(Outboxes):
         for at in range(delivered):
             self.counters.by_rule[batch.frames[at].rule].deliveries += 1
         self.counters.totals.replies += min(delivered, batch.control)
-        if outbox_take(box, batch, whole, self.channels):
+        if outbox_take(box, batch, whole, self.channels, holdings):
             self.doom(slot, _CLOSED)
         return 0
 
@@ -189,7 +192,7 @@ cdef class Delivery(Outboxes):
             writes += 1
             if box.gapped and not box.flags & PAUSED:
                 self.write_gap(box)
-            if box.len == 1 and box.owed.len == 0 and box.control == NULL:
+            if box.len == 1 and box.owed.len == 0 and box.control == NULL and not box.flags & DELTA:
                 self.write_single(slot, box)
             else:
                 self.write_batch(slot, box)

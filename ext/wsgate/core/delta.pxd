@@ -24,17 +24,19 @@ cdef struct passage_t:
     keyframe_t* brings          # held once `first` has left, or without it `frame`; NULL: no new one
 
 
-# A frame that brings `keyframe` has left to a connection: it holds that one from now on.
-cdef int keyframe_left(
-    const frame_t* frame, keyframe_t* keyframe, holdings_t** holdings, Counters counters
-) except -1
+# A frame that brings `keyframe` has left to a connection: it holds that one from now on. There is
+# room for it.
+cdef void keyframe_left(
+    const frame_t* frame, keyframe_t* keyframe, holdings_t* holdings, Counters counters
+) noexcept
 
 
 # A channel that somebody was sent binary messages of.
 cdef class Coder:
     cdef:
         keyframe_t* keyframe    # owned; the newest
-        uint64_t seq            # the greatest that was encoded
+        uint64_t seq            # of the newest that was encoded
+        uint32_t behind         # encoded after it, in a row, though they are older
         renewal_t renewal
         bint used               # since the eviction's hand last passed
 
@@ -56,6 +58,7 @@ cdef class DeltaEncoder:
 
     # its own
     cdef frame_t* _encode(self, frame_t* plain) except NULL
+    cdef void _note_position(self, Coder coder, uint64_t seq) noexcept
     cdef Coder _coder(self, bytes name)
     cdef int _evict(self) except -1
     cdef frame_t* _deflated(self, Coder coder, frame_t* plain, const publication_t* it) except NULL

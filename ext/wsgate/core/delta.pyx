@@ -31,7 +31,14 @@ from wsgate.core.frame cimport (
     frame_new,
     keyframe_drop,
 )
-from wsgate.core.holdings cimport GENERATION_BITS, Holdings, holdings_find, holdings_put
+from wsgate.core.holdings cimport (
+    GENERATION_BITS,
+    Holdings,
+    holdings_find,
+    holdings_put,
+    holdings_reserve,
+    holdings_t,
+)
 from wsgate.core.renewal cimport renewal_done, renewal_due
 from wsgate.core.varint cimport VARINT_BYTES_MAX, varint_put, zigzag
 
@@ -46,6 +53,7 @@ cdef enum Form:
 cdef enum:
     KEYFRAME_BYTES_MAX = 32768      # of the protocol: as far back as deflate can refer
     HEAD_BYTES_MAX = 1 + 4 * VARINT_BYTES_MAX
+    BEHIND_MAX = 64                 # older ones in a row: the channel's source counts anew
     BETWEEN_BYTES = 8               # of a text frame: `","seq":`, `,"prev":` and `,"data":`
     GENERATION_MAX = (1 << GENERATION_BITS) - 1
 
@@ -102,17 +110,17 @@ cdef frame_t* _publication(
     return frame
 
 
-cdef int keyframe_left(
-    const frame_t* frame, keyframe_t* keyframe, holdings_t** holdings, Counters counters
-) except -1:
+cdef void keyframe_left(
+    const frame_t* frame, keyframe_t* keyframe, holdings_t* holdings, Counters counters
+) noexcept:
     if frame.role != KEYFRAME:
         keyframe.in_step += 1
     else:
         counters.totals.keyframes_sent += 1
         counters.totals.keyframes_sent_bytes += frame.size
-        if holdings_find(holdings[0], keyframe.id):
+        if holdings_find(holdings, keyframe.id):
             keyframe.catch_up_bytes += frame.size
-    return holdings_put(holdings, keyframe.id)
+    holdings_put(holdings, keyframe.id)
 
 
 cdef class Coder:
@@ -177,7 +185,7 @@ cdef class DeltaEncoder:
             twin = _publication(FORM_SAME, keyframe, plain, &it, NULL, 0)
         else:
             twin = self._deflated(coder, plain, &it)
-        coder.seq = max(coder.seq, it.seq)
+        self._note_position(coder, it.seq)
         self.counters.totals.frames_delta += 1
         self.counters.totals.frames_delta_bytes += (twin if twin.delta == NULL else twin.delta).size
         self.counters.totals.frames_delta_saved_bytes += (
@@ -194,6 +202,11 @@ cdef class DeltaEncoder:
         if it.seq > coder.seq and it.size <= KEYFRAME_BYTES_MAX and renewal_due(&coder.renewal, size):
             return self._renew(coder, plain, it, squeezed)
         return _publication(FORM_DELTA, keyframe, plain, it, PyBytes_AS_STRING(squeezed), size)
+
+    cdef void _note_position(self, Coder coder, uint64_t seq) noexcept:
+        coder.behind = 0 if seq > coder.seq else coder.behind + 1
+        if seq > coder.seq or coder.behind == BEHIND_MAX:
+            coder.seq = seq
 
     # keyframes
 
@@ -304,8 +317,9 @@ cdef class DeltaEncoder:
             held = holdings_find(client.raw, twin.keyframe.id)
         self.pass_on(frame.raw, held, &passage)
         if passage.brings != NULL:
+            holdings_reserve(&client.raw, 1)
             keyframe_left(passage.first if passage.first != NULL else passage.frame,
-                          passage.brings, &client.raw, self.counters)
+                          passage.brings, client.raw, self.counters)
         cdef list frames = []
         if passage.first != NULL:
             frames.append(PyBytes_FromStringAndSize(passage.first.data, passage.first.size))

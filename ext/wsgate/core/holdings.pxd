@@ -24,7 +24,10 @@ cdef struct holdings_t:
 
 # The keyframe that is held of the channel of `id`; 0: none. NULL holds nothing.
 cdef uint64_t holdings_find(holdings_t* self, uint64_t id) noexcept nogil
-cdef int holdings_put(holdings_t** self, uint64_t id) except -1
+# Make room for `count` channels more: so many puts cannot fail after it.
+cdef int holdings_reserve(holdings_t** self, uint32_t count) except -1
+# The client has been sent the keyframe `id`: it holds that one of its channel. There is room.
+cdef void holdings_put(holdings_t* self, uint64_t id) noexcept nogil
 cdef void holdings_free(holdings_t** self) noexcept
 
 

@@ -94,32 +94,26 @@ cdef int _grow(holdings_t** self) except -1:
     return 0
 
 
-cdef int holdings_put(holdings_t** self, uint64_t id) except -1:
-    """The client has been sent the keyframe `id`: it holds that one of its channel."""
-    cdef uint64_t* ids
-    cdef uint32_t place
-    if self[0] == NULL:
+cdef int holdings_reserve(holdings_t** self, uint32_t count) except -1:
+    while self[0] == NULL or (self[0].len + count > self[0].cap and self[0].cap < HOLDINGS_MAX):
         _grow(self)
-    place = _place(self[0], id >> GENERATION_BITS)
-    if place == self[0].len:
-        if self[0].len == HOLDINGS_MAX:
-            place = self[0].oldest
-            ids = self[0].ids
-            _erase(self[0], ids[place] >> GENERATION_BITS)
-            self[0].oldest = (place + 1) % HOLDINGS_MAX
-        else:
-            if self[0].len == self[0].cap:
-                _grow(self)
-            self[0].len += 1
-        ids = self[0].ids
-        ids[place] = id
-        if _index(self[0]) != NULL:
-            _index(self[0])[_cell(self[0], _index(self[0]), id >> GENERATION_BITS)] = (
-                <uint16_t>(place + 1))
-        return 0
-    ids = self[0].ids
-    ids[place] = id
     return 0
+
+
+cdef void holdings_put(holdings_t* self, uint64_t id) noexcept nogil:
+    cdef uint64_t* ids = self.ids
+    cdef uint64_t number = id >> GENERATION_BITS
+    cdef uint32_t place = _place(self, number)
+    cdef bint new = place == self.len
+    if new and self.len < HOLDINGS_MAX:
+        self.len += 1
+    elif new:
+        place = self.oldest
+        _erase(self, ids[place] >> GENERATION_BITS)
+        self.oldest = (place + 1) % HOLDINGS_MAX
+    ids[place] = id
+    if new and _index(self) != NULL:
+        _index(self)[_cell(self, _index(self), number)] = <uint16_t>(place + 1)
 
 
 cdef void holdings_free(holdings_t** self) noexcept:
@@ -140,7 +134,8 @@ cdef class Holdings:
 
     def put(self, number: int, generation: int) -> None:
         """This keyframe has been sent."""
-        holdings_put(&self.raw, <uint64_t>number << GENERATION_BITS | <uint64_t>generation)
+        holdings_reserve(&self.raw, 1)
+        holdings_put(self.raw, <uint64_t>number << GENERATION_BITS | <uint64_t>generation)
 
     def __len__(self) -> int:
         return self.raw.len if self.raw != NULL else 0

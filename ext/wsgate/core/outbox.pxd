@@ -4,7 +4,9 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from wsgate.core.channel cimport Channels
 from wsgate.core.deflate cimport Deflater
-from wsgate.core.frame cimport frame_t
+from wsgate.core.delta cimport DeltaEncoder
+from wsgate.core.frame cimport frame_t, keyframe_t
+from wsgate.core.holdings cimport holdings_t
 from wsgate.core.idset cimport idset_t
 from wsgate.core.index cimport Index
 from wsgate.core.sink cimport iovec
@@ -15,6 +17,7 @@ cdef enum OutboxFlag:
     CLOSING = 4                 # CLOSE is queued or sent: nothing more is taken
     DOOMED = 8                  # its owner was told to end it: nothing more is taken or sent
     PAUSED = 16                 # its client asked for replies only: publications wait
+    DELTA = 32                  # publications leave as messages of wsgate.delta.v1
 
 cdef enum:
     BATCH_FRAMES_MAX = 128      # frames in one write
@@ -51,9 +54,13 @@ cdef struct outbox_t:
 
 # What one write takes from an outbox, in the order it leaves: control, events, state, close.
 cdef struct batch_t:
-    iovec parts[BATCH_FRAMES_MAX]
-    frame_t* frames[BATCH_FRAMES_MAX]   # borrowed: the lanes', or their compressed twins
+    # One more than is counted on: a keyframe and its publication are added together.
+    iovec parts[BATCH_FRAMES_MAX + 1]
+    frame_t* frames[BATCH_FRAMES_MAX + 1]       # borrowed: the lanes', their twins, or keyframes
+    keyframe_t* brings[BATCH_FRAMES_MAX + 1]    # borrowed: what is held once the frame has left, or NULL
     uint32_t count
+    uint32_t count_max          # BATCH_FRAMES_MAX, or 0: nothing may be added any more
+    uint32_t brought            # frames that bring a keyframe
     uint32_t control
     uint32_t events
     uint32_t states
@@ -63,10 +70,11 @@ cdef struct batch_t:
 cdef int outbox_push_control(outbox_t* self, frame_t* frame, uint32_t bytes_max) except -1
 cdef int outbox_push_event(outbox_t* self, frame_t* frame) except -1
 cdef int outbox_gather(
-    outbox_t* self, batch_t* batch, Channels channels, Deflater deflater
+    outbox_t* self, batch_t* batch, Channels channels, Deflater deflater, DeltaEncoder encoder,
+    holdings_t** holdings
 ) except -1
 cdef int outbox_take(
-    outbox_t* self, const batch_t* batch, uint32_t count, Channels channels
+    outbox_t* self, const batch_t* batch, uint32_t count, Channels channels, holdings_t** holdings
 ) except -1
 cdef int outbox_purge_events(outbox_t* self, uint32_t slot, bytes ended, Index index) except -1
 cdef int outbox_purge_states(outbox_t* self, unwanted, Channels channels) except -1

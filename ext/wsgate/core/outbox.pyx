@@ -6,7 +6,8 @@ Owns: a reference to every frame queued in it, a use of every channel in its sta
     events    [ f41 | f42 | f43 ]  + gapped      ring; past the limit, which rules lost something
     state     { 7, 12 }                          channels; the frame is looked up when it is written
 
-They leave in that order, CLOSE after all of them. Never: writes (fan-out does), decides what to do
+They leave in that order, CLOSE after all of them; of who speaks wsgate.delta.v1 a publication's keyframe
+right before it, if it is not held. Never: writes (fan-out does), decides what to do
 when a limit is passed.
 Invariant: ``bytes`` is the sum over the ring; what stands in a lane is whole: a frame that was cut
 while being written has left the outbox, its rest is the sink's.
@@ -16,7 +17,15 @@ unsubscribing.
 
 from libc.string cimport memmove
 
-from wsgate.core.frame cimport CLOSE, PLAIN, PONG, frame_drop, frame_keep
+from wsgate.core.delta cimport keyframe_left, passage_t
+from wsgate.core.frame cimport CLOSE, KEYFRAME, PLAIN, PONG, frame_drop, frame_keep
+from wsgate.core.holdings cimport (
+    GENERATION_BITS,
+    HOLDINGS_MAX,
+    holdings_find,
+    holdings_reserve,
+    holdings_t,
+)
 from wsgate.core.idset cimport idset_at, idset_contains, idset_discard_all, idset_free, idset_take
 from wsgate.core.memory cimport free_block, grown, resize_block
 from wsgate.core.pattern cimport pattern_matches
@@ -152,24 +161,72 @@ cdef void _take_states(outbox_t* self, uint32_t count, Channels channels) noexce
 # one write
 
 cdef inline bint _fits(const batch_t* batch) noexcept nogil:
-    return batch.count < BATCH_FRAMES_MAX and batch.bytes < BATCH_BYTES_MAX
+    return batch.count < batch.count_max and batch.bytes < BATCH_BYTES_MAX
 
 
 cdef inline void _add(batch_t* batch, frame_t* frame) noexcept nogil:
     batch.parts[batch.count].iov_base = frame.data
     batch.parts[batch.count].iov_len = frame.size
     batch.frames[batch.count] = frame
+    batch.brings[batch.count] = NULL
     batch.bytes += frame.size
     batch.count += 1
 
 
+cdef inline uint64_t _held(const batch_t* batch, holdings_t* holdings, uint64_t id) noexcept nogil:
+    """The keyframe of the channel of `id` that is held once all in `batch` has left."""
+    cdef uint32_t at = batch.count if batch.brought else 0
+    while at:
+        at -= 1
+        if batch.brings[at] != NULL and (batch.brings[at].id ^ id) >> GENERATION_BITS == 0:
+            return batch.brings[at].id
+    return holdings_find(holdings, id)
+
+
+cdef int _add_delta(
+    batch_t* batch, frame_t* plain, DeltaEncoder encoder, holdings_t** holdings
+) except -1:
+    """Add the binary message of a publication, with the keyframe that it needs before it."""
+    cdef frame_t* twin = encoder.twin_of(plain)
+    cdef passage_t passage
+    cdef uint64_t held
+    if twin.keyframe == NULL:           # a gap
+        _add(batch, twin)
+        return 0
+    held = _held(batch, holdings[0], twin.keyframe.id)
+    encoder.pass_on(plain, held, &passage)
+    _add(batch, passage.frame if passage.first == NULL else passage.first)
+    if passage.brings != NULL:
+        batch.brings[batch.count - 1] = passage.brings
+        batch.brought += 1
+        holdings_reserve(holdings, batch.brought)
+        if held == 0 and holdings[0].len + batch.brought > HOLDINGS_MAX:
+            batch.count_max = 0         # it makes another be forgotten, which may be the next one's
+    if passage.first != NULL:
+        _add(batch, passage.frame)
+    return 0
+
+
+cdef inline int _add_publication(
+    const outbox_t* self, batch_t* batch, frame_t* frame, Deflater deflater, DeltaEncoder encoder,
+    holdings_t** holdings
+) except -1:
+    if self.flags & DELTA:
+        return _add_delta(batch, frame, encoder, holdings)
+    _add(batch, outbox_wire(self, frame, deflater))
+    return 0
+
+
 cdef int outbox_gather(
-    outbox_t* self, batch_t* batch, Channels channels, Deflater deflater
+    outbox_t* self, batch_t* batch, Channels channels, Deflater deflater, DeltaEncoder encoder,
+    holdings_t** holdings
 ) except -1:
     """Fill `batch` with what is owed first; what nobody had yet in this form is encoded here."""
     cdef control_t* control = self.control
     cdef uint32_t at = 0
     batch.count = 0
+    batch.count_max = BATCH_FRAMES_MAX
+    batch.brought = 0
     batch.bytes = 0
     if control != NULL:
         while at < control.len and _fits(batch):
@@ -182,12 +239,14 @@ cdef int outbox_gather(
         return 0
     at = 0
     while at < self.len and _fits(batch):
-        _add(batch, outbox_wire(self, self.ring[(self.head + at) & (self.cap - 1)], deflater))
+        _add_publication(
+            self, batch, self.ring[(self.head + at) & (self.cap - 1)], deflater, encoder, holdings)
         at += 1
     batch.events = at
     at = 0
     while at < self.owed.len and _fits(batch):
-        _add(batch, outbox_wire(self, channels.latest(idset_at(&self.owed, at)), deflater))
+        _add_publication(
+            self, batch, channels.latest(idset_at(&self.owed, at)), deflater, encoder, holdings)
         at += 1
     batch.states = at
     if (control != NULL and control.close != NULL and _fits(batch)
@@ -197,10 +256,25 @@ cdef int outbox_gather(
     return 0
 
 
+cdef uint32_t _note_brought(
+    const batch_t* batch, uint32_t count, Channels channels, holdings_t* holdings
+) noexcept:
+    """The first `count` frames have left, and what they bring is held; how many stand in no lane."""
+    cdef uint32_t extra = 0
+    cdef uint32_t at
+    for at in range(count):
+        if batch.brings[at] != NULL:
+            keyframe_left(batch.frames[at], batch.brings[at], holdings, channels.counters)
+            extra += batch.frames[at].role == KEYFRAME
+    return extra
+
+
 cdef int outbox_take(
-    outbox_t* self, const batch_t* batch, uint32_t count, Channels channels
+    outbox_t* self, const batch_t* batch, uint32_t count, Channels channels, holdings_t** holdings
 ) except -1:
     """The first `count` frames of `batch` have left: give them up. 1 if CLOSE was among them."""
+    if batch.brought:
+        count -= _note_brought(batch, count, channels, holdings[0])
     cdef uint32_t control = min(count, batch.control)
     cdef uint32_t events = min(count - control, batch.events)
     cdef uint32_t states = min(count - control - events, batch.states)

@@ -6,7 +6,9 @@ from wsgate.core.bitmap cimport bitmap_set, bitmap_t
 from wsgate.core.channel cimport Channels
 from wsgate.core.counters cimport Counters
 from wsgate.core.deflate cimport Deflater
+from wsgate.core.delta cimport DeltaEncoder
 from wsgate.core.frame cimport Frame
+from wsgate.core.holdings cimport holdings_t
 from wsgate.core.outbox cimport BLOCKED, DOOMED, PAUSED, limits_t, outbox_t
 from wsgate.core.slots cimport Slots
 
@@ -17,8 +19,11 @@ cdef class Outboxes:
         readonly Slots slots
         Channels channels
         Deflater deflater
+        DeltaEncoder encoder    # None: nobody can speak wsgate.delta.v1
         outbox_t* outboxes      # owned, by slot
         uint32_t cap
+        # Owned, by slot: the keyframes that each holds; NULL until anybody speaks wsgate.delta.v1.
+        holdings_t** holdings
         limits_t limits
         bitmap_t dirty          # slots that are owed anything and may be written to
         bitmap_t urgent         # of those: owed a reply, so no window delays them
@@ -27,6 +32,7 @@ cdef class Outboxes:
     cdef outbox_t* find(self, uint64_t handle) noexcept
     cdef int push_control(self, uint32_t slot, Frame frame) except -1
     cdef void hurry_slot(self, uint32_t slot) noexcept nogil
+    cdef int reserve_holdings(self, uint32_t before) except -1
     cdef int doom(self, uint32_t slot, str reason) except -1
 
     cdef inline void mark(self, uint32_t slot, outbox_t* box) noexcept nogil:

@@ -17,9 +17,11 @@ from wsgate.core.bitmap cimport (
     bitmap_set,
     bitmap_test,
 )
+from wsgate.core.holdings cimport holdings_free
 from wsgate.core.memory cimport free_block, grown, resize_block
 from wsgate.core.outbox cimport (
     CLOSING,
+    DELTA,
     OPEN,
     outbox_clear,
     outbox_free,
@@ -40,18 +42,19 @@ CLOSED = "closed"                   # CLOSE has been written
 cdef class Outboxes:
     """Limits are per connection: `events_bytes_max` and `events_count_max` (at most 32768) for the
     events lane, `control_bytes_max` for replies. `compress` and `deflate_bytes_min`: see ``Deflater``;
-    without, no connection gets deflated frames.
+    without, no connection gets deflated frames. `encoder`: without, none gets wsgate.delta.v1.
     """
 
     def __init__(self, channels: Channels, counters: Counters, *,
                  events_bytes_max: int, events_count_max: int, control_bytes_max: int,
-                 compress=None, deflate_bytes_min: int = 0):
+                 compress=None, deflate_bytes_min: int = 0, encoder: DeltaEncoder = None):
         if not 0 < events_count_max <= EVENTS_COUNT_LIMIT:
             raise ValueError(
                 f"events_count_max must be from 1 to {EVENTS_COUNT_LIMIT}, not {events_count_max}")
         self.channels = channels
         self.counters = counters
         self.deflater = Deflater(counters, compress, deflate_bytes_min)
+        self.encoder = encoder
         self.limits.events_bytes_max = events_bytes_max
         self.limits.events_count_max = events_count_max
         self.limits.control_bytes_max = control_bytes_max
@@ -65,21 +68,28 @@ cdef class Outboxes:
         for slot in range(self.cap):
             if self.outboxes[slot].flags & OPEN:
                 outbox_free(&self.outboxes[slot], self.channels)
+            if self.holdings != NULL:
+                holdings_free(&self.holdings[slot])
+        free_block(self.holdings)
         free_block(self.outboxes)
         bitmap_free(&self.dirty)
         bitmap_free(&self.urgent)
 
     # connections
 
-    def open(self, window_bits: int = 0) -> int:
+    def open(self, window_bits: int = 0, delta: bool = False) -> int:
         """Take a slot for a new connection; returns its handle.
 
         `window_bits`, 8 to 15: the client inflates frames that refer back no farther than that.
+        `delta`: it speaks wsgate.delta.v1.
         """
         if window_bits and (self.deflater.compress is None or not 8 <= window_bits <= 15):
             raise ValueError(f"no frames can be made for an inflate window of {window_bits} bits")
+        if delta and self.encoder is None:
+            raise ValueError("no messages of wsgate.delta.v1 can be made")
         cdef uint64_t handle = self.slots.acquire()
         cdef uint32_t slot = <uint32_t>handle
+        cdef uint32_t before = self.cap
         cdef uint32_t cap
         if slot >= self.cap:
             cap = grown(self.cap, slot + 1, 64)
@@ -88,9 +98,20 @@ cdef class Outboxes:
             bitmap_reserve(&self.dirty, cap)
             bitmap_reserve(&self.urgent, cap)
             self.cap = cap
-        self.outboxes[slot].flags = OPEN
+        if delta or self.holdings != NULL:
+            self.reserve_holdings(before)
+        self.outboxes[slot].flags = OPEN | DELTA if delta else OPEN
         self.outboxes[slot].window_bits = window_bits
         return handle
+
+    cdef int reserve_holdings(self, uint32_t before) except -1:
+        """Make room for as many as there are outboxes; there is some for `before`, if for any."""
+        cdef uint32_t kept = 0 if self.holdings == NULL else before
+        if kept < self.cap:
+            self.holdings = <holdings_t**>resize_block(
+                self.holdings, self.cap * sizeof(holdings_t*))
+            memset(self.holdings + kept, 0, (self.cap - kept) * sizeof(holdings_t*))
+        return 0
 
     def release(self, handle: int) -> bool:
         """The connection is gone: give up what it is owed and its slot. False if it was released."""
@@ -100,6 +121,8 @@ cdef class Outboxes:
             return False
         bitmap_clear(&self.dirty, slot)
         bitmap_clear(&self.urgent, slot)
+        if box.flags & DELTA:
+            holdings_free(&self.holdings[slot])
         outbox_free(box, self.channels)
         self.slots.release(slot)
         return True
@@ -280,6 +303,7 @@ cdef class Outboxes:
             urgent += bitmap_test(&self.urgent, slot)
             if not box.flags & OPEN:
                 assert not outbox_owes(box) and not bitmap_test(&self.dirty, slot)
+                assert self.holdings == NULL or self.holdings[slot] == NULL
                 continue
             if box.flags & (BLOCKED | DOOMED):
                 assert not bitmap_test(&self.dirty, slot)

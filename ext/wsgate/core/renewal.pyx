@@ -9,6 +9,7 @@ delta by delta. A renewal costs nothing to those who hold the old one and get th
 the new one; but those who do not keep step are sent a keyframe more: the *price* is their bytes, shared among
 those who do. Renewing when the regret reaches the price costs at most twice what the best moment would
 have, whatever comes.
+A first keyframe, of which nothing is known, is replaced as soon as may be.
 Invariant: at least LEAST deltas go between two renewals, at most MOST.
 Cost: O(1), a few additions for each publication that is encoded.
 """
@@ -23,9 +24,8 @@ cdef enum:
 cdef bint renewal_due(renewal_t* self, uint32_t size) noexcept nogil:
     """A delta took `size` bytes; whether its payload had better be the next keyframe."""
     cdef uint32_t size_16 = size * 16
-    cdef bint unknown = self.fresh_16 == 0
     self.since += 1
-    if unknown:
+    if self.fresh_16 == 0:
         self.fresh_16 = size_16
     elif self.since == 1:
         self.fresh_16 = self.fresh_16 - self.fresh_16 // 4 + size_16 // 4
@@ -33,7 +33,7 @@ cdef bint renewal_due(renewal_t* self, uint32_t size) noexcept nogil:
         self.regret += (size_16 - self.fresh_16) // 16
     if self.since < LEAST:
         return False
-    return self.regret >= FLOOR + self.price or self.since >= MOST
+    return self.regret >= FLOOR + self.price or self.since >= MOST or not self.renewed
 
 
 cdef void renewal_done(renewal_t* self, uint64_t catch_up_bytes, uint32_t in_step) noexcept nogil:
@@ -42,6 +42,7 @@ cdef void renewal_done(renewal_t* self, uint64_t catch_up_bytes, uint32_t in_ste
     self.price = self.price - self.price // 4 + <uint32_t>price // 4
     self.since = 0
     self.regret = 0
+    self.renewed = 1
 
 
 cdef class Renewal:

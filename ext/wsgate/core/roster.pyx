@@ -11,6 +11,7 @@ from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 
 from wsgate.core.buckets cimport buckets_add, buckets_begin, buckets_end, buckets_t
 from wsgate.core.channel cimport EVENT, STATE, channel_t
+from wsgate.core.delta cimport DeltaEncoder
 from wsgate.core.idset cimport idset_add, idset_at, idset_contains
 from wsgate.core.index cimport NO_ID, subscription_t, topic_t
 from wsgate.core.outbox cimport (
@@ -42,12 +43,12 @@ cdef class Roster:
     """The part of the core that commands change; ``Recovery`` and ``Fanout`` add publications.
 
     `rules`: (type, kind, overflow) for each rule, kind "state" or "event", overflow "gap" or "close";
-    channels name their rule by its place in this list.
+    channels name their rule by its place in this list. `squeeze`: see ``DeltaEncoder``.
     """
 
     def __init__(self, sink: Sink, rules, gap_message, *, channels_max: int, now_ms: int = 0,
                  events_bytes_max: int, events_count_max: int, control_bytes_max: int,
-                 compress=None, deflate_bytes_min: int = 0):
+                 compress=None, deflate_bytes_min: int = 0, squeeze=None):
         self.counters = Counters()
         self.index = Index()
         self.channels = Channels(self.counters)
@@ -55,7 +56,9 @@ cdef class Roster:
             self.channels, self.counters, sink, gap_message,
             events_bytes_max=events_bytes_max, events_count_max=events_count_max,
             control_bytes_max=control_bytes_max,
-            compress=compress, deflate_bytes_min=deflate_bytes_min)
+            compress=compress, deflate_bytes_min=deflate_bytes_min,
+            encoder=squeeze and DeltaEncoder(
+                self.counters, squeeze, [(type, kind) for type, kind, _ in rules], channels_max))
         self.wheel = Wheel(now_ms)
         self.paces = Paces(self.channels)
         self.channels_max = channels_max
@@ -63,9 +66,9 @@ cdef class Roster:
 
     # connections
 
-    def open(self, window_bits: int = 0) -> int:
-        """A new connection: its handle. See ``Delivery.open`` for `window_bits`."""
-        cdef uint64_t handle = self.delivery.open(window_bits)
+    def open(self, window_bits: int = 0, delta: bool = False) -> int:
+        """A new connection: its handle. See ``Delivery.open`` for `window_bits` and `delta`."""
+        cdef uint64_t handle = self.delivery.open(window_bits, delta)
         self.index.reserve_slots(self.delivery.cap)
         self.wheel.reserve(self.delivery.cap * TIMERS)
         self.paces.reserve(self.delivery.cap)
