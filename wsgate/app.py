@@ -111,6 +111,7 @@ class Gateway:
             self._limits,
             self.not_ready,
             deflate=blueprint.deflate,
+            delta=blueprint.delta,
             authenticated=self.authenticator is not None,
             origins=Origins(blueprint.allowed_origins),
             proxies=proxies if blueprint.trusted_proxies else None,

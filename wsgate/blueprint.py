@@ -52,6 +52,7 @@ class Blueprint:
     rules: Rules
     flush_window_s: float
     deflate: bool
+    delta: bool
     allowed_origins: tuple[str, ...]
     trusted_proxies: tuple[str, ...]
     proxy_protocol: bool

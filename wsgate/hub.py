@@ -63,6 +63,7 @@ class Connection(Protocol):
     handle: int
     opened_ms: int
     window_bits: int
+    speaks_delta: bool
     messages: int
     credential: Credential | None
     session: Session
@@ -131,7 +132,7 @@ class Hub(Intake):
     # ---------------------------------------------------------------- connections, from the edge
 
     def opened(self, connection: Connection) -> None:
-        connection.handle = self.core.open(connection.window_bits)
+        connection.handle = self.core.open(connection.window_bits, connection.speaks_delta)
         connection.session = Session(authenticated=self.login is not None)
         self._connections[connection.handle] = connection
         self.opened_total += 1

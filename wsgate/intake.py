@@ -21,6 +21,7 @@ from wsgate.core.recovery import OWN_EPOCH
 from wsgate.core.roster import TooManyChannels
 from wsgate.core.sink import Sink
 from wsgate.deflate import compress
+from wsgate.delta import squeeze
 from wsgate.epochs import Epochs
 from wsgate.flush import Flushing, now_ms
 from wsgate.histogram import Histogram
@@ -51,6 +52,7 @@ class Intake:
             control_bytes_max=limits.control_bytes_max,
             compress=compress,
             deflate_bytes_min=limits.deflate_bytes_min,
+            squeeze=squeeze,
             history=[_kept(rule) for rule in rules],
             epoch=secrets.token_hex(4),
             now_ms=now_ms(),

@@ -10,13 +10,15 @@ Publications are not here: their bytes are laid out once for all subscribers by 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import IntEnum, StrEnum
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
 
 from orjson import JSONDecodeError, dumps, loads
 
 SUBPROTOCOL: Final = "wsgate.v1"
+DELTA_SUBPROTOCOL: Final = "wsgate.delta.v1"  # publications are binary: see ``wsgate.delta``
+SUBPROTOCOLS: Final = (SUBPROTOCOL, DELTA_SUBPROTOCOL)
 
 COMMAND_BYTES_MAX: Final = 65_536
 # No command has a larger reply; what a connection may be owed in replies has to exceed it.
@@ -132,11 +134,11 @@ class ProtocolError(Exception):
         return f"{self.code}: {self.message}"
 
 
-def select_subprotocol(offer: str) -> str | None:
-    """The name to select from the value of a ``Sec-WebSocket-Protocol`` header, if any fits."""
+def select_subprotocol(offer: str, spoken: Collection[str] = SUBPROTOCOLS) -> str | None:
+    """The first name in the value of a ``Sec-WebSocket-Protocol`` header that is spoken, if any."""
     if offer == SUBPROTOCOL:  # as most say it
         return SUBPROTOCOL
-    return SUBPROTOCOL if SUBPROTOCOL in [name.strip() for name in offer.split(",")] else None
+    return next((name for name in map(str.strip, offer.split(",")) if name in spoken), None)
 
 
 # ------------------------------------------------------------------------------- channel names

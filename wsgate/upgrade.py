@@ -25,7 +25,7 @@ from wsgate.hub import Hub
 from wsgate.limits import COMMANDS_BURST_S, PINGS_BURST_S, Limits
 from wsgate.networks import TrustedNetworks, client_address, group
 from wsgate.origins import Origins
-from wsgate.protocol import select_subprotocol
+from wsgate.protocol import DELTA_SUBPROTOCOL, SUBPROTOCOL, SUBPROTOCOLS, select_subprotocol
 
 RETRY_AFTER_S = "5"
 LACKS = {
@@ -59,7 +59,7 @@ class SwitchingProtocols(WSUpgradeResponse):
         return bytearray(SWITCHING + answer + self._tail)
 
 
-switching_protocols = lru_cache(maxsize=64)(SwitchingProtocols)  # there are eighteen
+switching_protocols = lru_cache(maxsize=64)(SwitchingProtocols)  # there are nineteen
 
 
 class Asker(Protocol):
@@ -85,6 +85,7 @@ class Upgrade:
         not_ready: Callable[[], list[str]],
         *,
         deflate: bool = True,
+        delta: bool = True,
         authenticated: bool = False,
         origins: Origins | None = None,
         proxies: TrustedNetworks | None = None,
@@ -94,6 +95,7 @@ class Upgrade:
         self._limits = limits
         self._not_ready = not_ready
         self._offers_deflate = deflate
+        self._spoken = SUBPROTOCOLS if delta else (SUBPROTOCOL,)
         self._authenticated = authenticated
         self._origins = origins
         self._proxies = proxies
@@ -131,14 +133,16 @@ class Upgrade:
         credential = None
         if self._authenticated:
             try:
-                credential = find(request.path, offer)
+                credential = find(request.path, offer, self._spoken)
             except BadCredentials as error:
                 return self._refuse(
                     HTTPStatus.BAD_REQUEST, "credentials", f"{error}\n".encode(), {}
                 )
         _accept_upgrade_in_list(request)
-        selected = select_subprotocol(offer) if offer is not None else None
-        agreement = self._deflate(headers)
+        selected = select_subprotocol(offer, self._spoken) if offer is not None else None
+        speaks_delta = selected == DELTA_SUBPROTOCOL
+        # What is deflated already would not get any smaller.
+        agreement = None if speaks_delta else self._deflate(headers)
         connection = Connection(
             self._hub,
             self._sink,
@@ -148,6 +152,7 @@ class Upgrade:
             inflates=agreement is not None,
         )
         connection.credential = credential
+        connection.speaks_delta = speaks_delta
         connection.client, connection.address_group = client, address_group
         if agreement is None:
             return WSUpgradeResponseWithListener(switching_protocols(selected, None), connection)

@@ -1,4 +1,4 @@
-"""A client of ``wsgate.delta.v1`` on the core's wire: what it gets, as ``wsgate.v1`` would say it."""
+"""A client of ``wsgate.delta.v1`` on the core's wire, and what ``wsgate.v1`` would have said."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""wsgate.delta.v1 through the whole core: cut writes, slow readers, renewals, evictions, in any order.
+"""wsgate.delta.v1 through the whole core: cut writes, slow readers, renewals, in any order.
 
-After whatever happened a client holds the latest of every state channel, and has had each event once,
-in order. That everything else is as with wsgate.v1, word for word, is in ``test_model``.
+After whatever happened a client holds the latest of every state channel, and has had each event
+once, in order. That everything else is as with wsgate.v1, word for word, is in ``test_model``.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def test_what_waited_while_keyframes_were_renewed() -> None:
 
 
 def test_events_encoded_for_an_older_keyframe_after_a_newer_one() -> None:
-    """What was published first may be encoded last: a connection that came later was served first."""
+    """What was published first may be encoded last: who came later was served first."""
     rig, chance = DeltaRig(), random.Random(4)
     payloads = [document(number * 10, chance) for number in range(40)]
     slow = rig.open("event.a")

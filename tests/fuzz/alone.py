@@ -33,7 +33,8 @@ async def alone() -> AsyncIterator[Alone]:
     wire = Wire()
     hub = Hub(wire, DEFAULT_RULES, LIMITS)
     client: Any = MadeUpConnection(
-        handle=0, window_bits=0, credential=None, session=None, end_reason=None, heard=True,
+        handle=0, window_bits=0, speaks_delta=False,
+        credential=None, session=None, end_reason=None, heard=True,
         pinged=False, close_sent=False, ended=False, peer="-",
         close_transport=lambda: None, abort=lambda: None,
     )  # fmt: skip

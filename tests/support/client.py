@@ -141,6 +141,10 @@ class Client(Conversation):
 
     # frames
 
+    def speak_delta(self) -> None:
+        """It was agreed on; everything is handed out as with wsgate.v1 all the same."""
+        self._reader.speak_delta()
+
     async def receive(self) -> Frame:
         while (received := self._reader.next()) is None:
             self._reader.feed(await self.read())

@@ -8,6 +8,8 @@ import zlib
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from wsgate.delta import Decoder, Publication
+
 CONTINUATION = 0x0
 TEXT = 0x1
 BINARY = 0x2
@@ -15,7 +17,7 @@ CLOSE = 0x8
 PING = 0x9
 PONG = 0xA
 
-SERVER_OPCODES = {TEXT, CLOSE, PING, PONG}  # the gateway neither fragments nor sends binary
+SERVER_OPCODES = {TEXT, CLOSE, PING, PONG}  # the gateway does not fragment; binary is for deltas
 RSV1_TEXT = 0xC1
 # What RFC 7692 7.2.1 leaves out of a message, and a final block behind it.
 DEFLATE_END = b"\x00\x00\xff\xff\x03\x00"
@@ -91,12 +93,17 @@ def command(type: str, **fields: Any) -> bytes:
 class FrameReader:
     """Takes bytes as they come, gives whole frames; Malformed as soon as one is wrong.
 
-    ``inflates``: text may be compressed (RFC 7692, without context takeover).
+    ``inflates``: text may be compressed (RFC 7692, without context takeover). ``speak_delta``:
+    publications come as wsgate.delta.v1 has them, and are handed out as wsgate.v1 would.
     """
 
     def __init__(self, *, inflates: bool = False) -> None:
         self._unread = bytearray()
         self._inflates = inflates
+        self._decoder: Decoder | None = None
+
+    def speak_delta(self) -> None:
+        self._decoder = Decoder()
 
     def feed(self, data: bytes) -> None:
         self._unread += data
@@ -108,13 +115,24 @@ class FrameReader:
 
     def next(self) -> Frame | None:
         """The next whole frame, None while there is none."""
+        while (found := self._next()) is not None and found.opcode == BINARY:
+            assert self._decoder is not None
+            publication = self._decoder.decode(found.payload)
+            if publication is not None:
+                return Frame(TEXT, _in_text(publication))
+        if self._decoder is not None and found is not None and b',"data":' in found.payload:
+            raise Malformed("a publication came as text")
+        return found
+
+    def _next(self) -> Frame | None:
         unread = self._unread
         if len(unread) < 2:
             return None
         first, size = unread[0], unread[1]
         opcode = first & 0x0F
         compressed = self._inflates and first == RSV1_TEXT
-        if (first & 0xF0 != 0x80 and not compressed) or opcode not in SERVER_OPCODES:
+        allowed = SERVER_OPCODES if self._decoder is None else SERVER_OPCODES | {BINARY}
+        if (first & 0xF0 != 0x80 and not compressed) or opcode not in allowed:
             raise Malformed(f"a frame begins with {first:#04x}: {bytes(unread[:80])!r}")
         if size & 0x80:
             raise Malformed("a server does not mask")
@@ -134,6 +152,12 @@ class FrameReader:
         if compressed:
             payload = zlib.decompress(payload + DEFLATE_END, wbits=-15)
         return Frame(opcode, payload)
+
+
+def _in_text(publication: Publication) -> bytes:
+    head = {key: getattr(publication, key) for key in ("type", "channel", "seq", "prev")}
+    text = json.dumps(head, separators=(",", ":")).encode()
+    return text[:-1] + b',"data":' + publication.data + b"}"
 
 
 def fragments(message: bytes, *cuts: int) -> list[bytes]:

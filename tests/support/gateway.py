@@ -16,7 +16,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from tests.support.certificates import Certificate
-from tests.support.client import ACCEPT, Client, request
+from tests.support.client import ACCEPT, UPGRADE, Client, request
 from tests.support.feed import until
 from tests.support.tls_client import TlsClient
 from wsgate.admin import Admin
@@ -36,6 +36,8 @@ from wsgate.supervisor.tickets import TicketOffice
 
 # Tests that set it have every gateway, and all its clients, speak TLS.
 over_tls: Certificate | None = None
+# ... and here that all clients speak wsgate.delta.v1.
+speak_delta = False
 
 
 class LateSource(LocalSource):
@@ -142,8 +144,12 @@ class LocalGateway:
     async def connect(self, **options: Any) -> Client:
         """Connect, and upgrade as browsers do."""
         client = await self.dial(**options)
-        answer = await client.ask(request())
+        offer = {"Sec-WebSocket-Protocol": "wsgate.delta.v1, wsgate.v1"} if speak_delta else {}
+        if speak_delta:
+            client.speak_delta()
+        answer = await client.ask(request(headers=UPGRADE | offer))
         assert answer.status == 101, answer
+        assert (answer.headers.get("sec-websocket-protocol") == "wsgate.delta.v1") == speak_delta
         assert answer.headers["sec-websocket-accept"] == ACCEPT
         return client
 

@@ -115,6 +115,7 @@ class Client:
     handle = 0
     opened_ms = 0
     window_bits = 0
+    speaks_delta = False
     credential = None
     end_reason: str | None = None
     address_group: str | None = None

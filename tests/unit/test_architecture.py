@@ -49,7 +49,8 @@ ALLOWED = {
     "flush": {"core", "histogram"},
     "turns": set(),
     "epochs": {"core", "rules"},
-    "intake": COMMON | {"control", "core", "deflate", "epochs", "flush", "histogram", "regulator"},
+    "intake": COMMON
+    | {"control", "core", "deflate", "delta", "epochs", "flush", "histogram", "regulator"},
     "board": set(),
     "capacity": {"board"},
     "departures": {"limits"},

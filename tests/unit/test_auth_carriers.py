@@ -73,6 +73,13 @@ def test_a_token_without_a_subprotocol_to_select_is_refused(offer: str) -> None:
         find(b"/", offer)
 
 
+def test_the_subprotocol_beside_a_token_is_one_that_is_spoken() -> None:
+    offer = "wsgate.delta.v1, wsgate.auth.a"
+    assert find(b"/", offer) == (CredentialKind.TOKEN, "a")
+    with pytest.raises(BadCredentials, match=r"needs wsgate\.v1 beside it"):
+        find(b"/", offer, ["wsgate.v1"])
+
+
 @fuzz
 @given(st.binary(max_size=200), st.none() | st.text(max_size=100))
 def test_a_credential_none_or_the_documented_exception(path: bytes, offer: str | None) -> None:

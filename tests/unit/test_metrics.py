@@ -248,6 +248,34 @@ def test_frames_are_told_by_format() -> None:
     with_gateway(test)
 
 
+def test_deltas_are_told_by_format_and_keyframes_apart() -> None:
+    async def test(gateway: Gateway, sink: Socket) -> None:
+        hub = gateway.hub
+        plain, speaking = Client(), Client()
+        speaking.speaks_delta = True
+        for client in (plain, speaking):
+            hub.opened(client)  # type: ignore[arg-type]
+            await subscribe_also(hub, client, "token.a.comment")
+        text = b"all the same " * 20
+        for number in range(10):
+            hub.publish("token.a.comment", b'"%s%d"' % (text, 7**number))
+            await flushed(hub)
+        seen = scrape(gateway)
+        whole, delta = (("format", "json"),), (("format", "json_delta"),)
+        for format in (whole, delta):
+            assert seen["ws_frames_encoded_total", format] == 10
+        saved = seen["ws_frames_delta_saved_bytes_total", ()]
+        assert seen["ws_frames_encoded_bytes_total", whole] == (
+            seen["ws_frames_encoded_bytes_total", delta] + saved
+        )
+        assert saved > 2500
+        assert seen["ws_keyframes_sent_total", ()] == 1
+        assert 50 < seen["ws_keyframes_sent_bytes_total", ()] < 200
+        assert seen["ws_keyframes_renewed_total", ()] >= 1
+
+    with_gateway(test)
+
+
 def test_sources_report_what_they_have() -> None:
     async def test(gateway: Gateway, sink: Socket) -> None:
         nats, local = (("source", "nats"),), (("source", "local"),)

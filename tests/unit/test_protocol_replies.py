@@ -122,6 +122,10 @@ def test_the_range_of_a_close_code_says_whether_to_reconnect() -> None:
         ("other, wsgate.v1", "wsgate.v1"),
         ("wsgate.v1,other", "wsgate.v1"),
         (" wsgate.v2 ,\twsgate.v1 ", "wsgate.v1"),
+        ("wsgate.delta.v1, wsgate.v1", "wsgate.delta.v1"),
+        ("wsgate.v1, wsgate.delta.v1", "wsgate.v1"),
+        ("wsgate.delta.v2,wsgate.delta.v1", "wsgate.delta.v1"),
+        ("wsgate.auth.a,wsgate.delta.v1", "wsgate.delta.v1"),
         ("wsgate.v2", None),
         ("wsgate.v11", None),
         ("WSGATE.V1", None),
@@ -130,3 +134,9 @@ def test_the_range_of_a_close_code_says_whether_to_reconnect() -> None:
 )
 def test_subprotocol(offer: str, selected: str | None) -> None:
     assert protocol.select_subprotocol(offer) == selected
+
+
+def test_only_what_is_spoken_is_selected() -> None:
+    offer = "wsgate.delta.v1, wsgate.v1"
+    assert protocol.select_subprotocol(offer, [protocol.SUBPROTOCOL]) == "wsgate.v1"
+    assert protocol.select_subprotocol("wsgate.delta.v1", [protocol.SUBPROTOCOL]) is None

@@ -120,6 +120,9 @@ async def test_a_request_byte_by_byte() -> None:
         (["wsgate.v1"], "wsgate.v1"),
         (["other", "wsgate.v1"], "wsgate.v1"),
         (["wsgate.v1", "wsgate.auth.eyJh"], "wsgate.v1"),
+        (["wsgate.delta.v1", "wsgate.v1"], "wsgate.delta.v1"),
+        (["wsgate.v1", "wsgate.delta.v1"], "wsgate.v1"),
+        (["wsgate.delta.v1", "wsgate.auth.eyJh"], "wsgate.delta.v1"),
         (["other"], None),
         (["wsgate.auth.eyJh"], None),
         (["wsgate.v2", "WSGATE.V1", "wsgate.v11"], None),
@@ -175,6 +178,33 @@ async def test_the_one_extension_there_is(offer: str, enabled: bool, agreed: boo
             assert response == (
                 "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
             )
+
+
+@on_loop
+async def test_deltas_can_be_turned_off() -> None:
+    async with local_gateway(ws_delta=False) as gateway:
+        for offer, selected in (
+            ("wsgate.delta.v1, wsgate.v1", "wsgate.v1"),
+            ("wsgate.delta.v1", None),
+        ):
+            client = await gateway.dial()
+            headers = UPGRADE | {"Sec-WebSocket-Protocol": offer}
+            answer = await client.ask(request(headers=headers))
+            assert answer.headers.get("sec-websocket-protocol") == selected
+
+
+@pytest.mark.parametrize(("first", "agreed"), [("wsgate.delta.v1", False), ("wsgate.v1", True)])
+@on_loop
+async def test_what_is_deflated_already_is_not_deflated_again(first: str, agreed: bool) -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.dial()
+        headers = {
+            "Sec-WebSocket-Protocol": f"{first}, wsgate.delta.v1, wsgate.v1",
+            "Sec-WebSocket-Extensions": "permessage-deflate",
+        }
+        answer = await client.ask(request(headers=UPGRADE | headers))
+        assert answer.headers["sec-websocket-protocol"] == first
+        assert ("sec-websocket-extensions" in answer.headers) == agreed
 
 
 # Who is refused

@@ -9,12 +9,12 @@ such as an empty string, is handed on, and refused where the client can be told 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import StrEnum
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from wsgate.protocol import select_subprotocol
+from wsgate.protocol import SUBPROTOCOLS, select_subprotocol
 
 MASK: Final = "***"
 SUBPROTOCOL_PREFIX: Final = "wsgate.auth."
@@ -46,15 +46,18 @@ class BadCredentials(Exception):
     """The request cannot be understood: 400. The text is for the client, without secrets."""
 
 
-def find(path: bytes, offer: str | None = None) -> Credential | None:
+def find(
+    path: bytes, offer: str | None = None, spoken: Collection[str] = SUBPROTOCOLS
+) -> Credential | None:
     """The one credential of a request, if it has one.
 
     ``path``: the target of the request line. ``offer``: the value of Sec-WebSocket-Protocol, of
-    several such headers joined by commas. Raises BadCredentials.
+    several such headers joined by commas. ``spoken``: what of it may be selected. Raises
+    BadCredentials.
     """
     found = list(_in_path(path))
     if offer is not None and SUBPROTOCOL_PREFIX in offer:
-        found += _in_offer(offer)
+        found += _in_offer(offer, spoken)
     if len(found) > 1:
         raise BadCredentials(
             f"the request has {len(found)} credentials; give one: ?auth=, ?ticket= or a subprotocol"
@@ -75,13 +78,13 @@ def _in_path(path: bytes) -> Iterator[Credential]:
             yield Credential(kind, _percent_decoded(value).decode("ascii", "replace"))
 
 
-def _in_offer(offer: str) -> Iterator[Credential]:
+def _in_offer(offer: str, spoken: Collection[str]) -> Iterator[Credential]:
     for name in offer.split(","):
         token = name.strip().removeprefix(SUBPROTOCOL_PREFIX)
         if token != name.strip():
             # A client whose only offers are tokens would have one of them selected, that is sent
             # back, or no connection at all.
-            if select_subprotocol(offer) is None:
+            if select_subprotocol(offer, spoken) is None:
                 raise BadCredentials(
                     f"a subprotocol {SUBPROTOCOL_PREFIX}<token> needs wsgate.v1 beside it:"
                     " the token itself is never selected"

@@ -23,6 +23,7 @@ class Connection(WSListener):
     handle: int
     opened_ms: int
     window_bits: int
+    speaks_delta: bool
     credential: Any
     session: Any
     client: str | None

@@ -23,7 +23,11 @@ BY_RULE: Final = {
     ),
 }
 
-FORMATS: Final = {"json": "frames_encoded", "json_deflate": "frames_deflated"}
+FORMATS: Final = {
+    "json": "frames_encoded",
+    "json_deflate": "frames_deflated",
+    "json_delta": "frames_delta",
+}
 
 TOTALS: Final = {
     "publications_unwanted": Named(
@@ -34,6 +38,18 @@ TOTALS: Final = {
         "ws_frames_deflated_saved_bytes",
         "Bytes that the frames of json_deflate have more as json.",
     ),
+    "frames_delta_saved_bytes": Named(
+        "ws_frames_delta_saved_bytes", "Bytes that the frames of json_delta have more as json."
+    ),
+    "keyframes_renewed": Named(
+        "ws_keyframes_renewed",
+        "Publications that became the keyframe of their channel, in place of an older one.",
+    ),
+    "keyframes_sent": Named(
+        "ws_keyframes_sent",
+        "Keyframes written before a publication, to connections that lacked it.",
+    ),
+    "keyframes_sent_bytes": Named("ws_keyframes_sent_bytes", "Bytes of these."),
     "replies": Named("ws_replies_sent", "Replies, pings, pongs and closes written to connections."),
     "writes": Named("ws_writes", "Write calls to sockets; one carries all that is owed just then."),
     "written_bytes": Named(

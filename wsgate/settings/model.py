@@ -108,6 +108,7 @@ class Settings(
             rules=self.ws_rules,
             flush_window_s=self.ws_flush_window_ms / 1000,
             deflate=self.ws_deflate,
+            delta=self.ws_delta,
             allowed_origins=self.ws_allowed_origins,
             trusted_proxies=self.ws_trusted_proxies,
             proxy_protocol=self.ws_proxy_protocol == "on",

@@ -105,6 +105,7 @@ cdef class Connection(WSListener):
         public uint64_t handle      # of the core; set in `opened`
         public uint64_t opened_ms   # when that was, by the handler's clock
         public uint8_t window_bits  # permessage-deflate as agreed: 8 to 15, 0 without
+        public bint speaks_delta    # publications go out as messages of wsgate.delta.v1
         public object credential    # what came with the request to say who this is, or None
         public object session
         public str client           # its address as a proxy has it, None: it is the peer

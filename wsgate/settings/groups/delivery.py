@@ -27,6 +27,10 @@ class Delivery(BaseModel):
         default=True,
         description="Whether publications are compressed, once, for clients that can inflate them",
     )
+    ws_delta: Annotated[bool, Allowed("true or false")] = Field(
+        default=True,
+        description="Whether clients may have publications as differences, with wsgate.delta.v1",
+    )
     ws_max_nats_rate: Annotated[int, *whole(0, RATE_MAX, zero=UNLIMITED)] = Field(
         default=0,
         description="Publications taken a second; past it state is conflated, events are dropped",
