@@ -17,13 +17,14 @@ from benchmarks.fanout.build import OUT
 from benchmarks.fanout.child import Failure, run
 from benchmarks.fanout.machine import machine
 from benchmarks.fanout.scenarios import SCENARIOS, Kind, Scenario, shortened
-from benchmarks.fanout.trial import DEFLATE, Bench, Figures, trial
+from benchmarks.fanout.trial import DEFLATE, DELTA, Bench, Figures, trial
 
 SERVERS = {
     "floor": [report.FLOOR],
     "wsgate": ["wsgate"],
     "both": [report.FLOOR, "wsgate"],
     "deflate": ["wsgate", DEFLATE],  # streams only: elsewhere nobody inflates
+    "delta": ["wsgate", DELTA],  # likewise
 }
 
 

@@ -16,7 +16,7 @@
 #include <sys/resource.h>
 
 #include "channels.h"
-#include "inflate.h"
+#include "delta.h"
 #include "tally.h"
 
 enum stage { UNOPENED, CONNECTING, UPGRADING, SUBSCRIBING, LIVE, GONE };
@@ -27,12 +27,13 @@ struct connection {
     enum stage stage;
     uint64_t opened_ns;
     struct inbox inbox;
+    struct holdings holdings;
 };
 
 static struct {
     unsigned port, connections, each, per_template, in_flight, source;
     double rate;
-    bool idle, deflate;
+    bool idle, deflate, delta;
     uint64_t seed;
     size_t payload_size;
     const char *templates;
@@ -45,7 +46,7 @@ static char **tokens; /* one for each connection, in turn */
 static unsigned token_count;
 static struct tally tally;
 static struct histogram handshakes;
-static struct { uint64_t opened, live, failed, gone, refused, gaps, feeds, errors, closes, deflated, wire_bytes; } seen;
+static struct { uint64_t opened, live, failed, gone, refused, gaps, feeds, errors, closes, deflated, deltas, keyframes, wire_bytes; } seen;
 static struct { uint64_t turns, empty_turns, busy_ns; } effort;
 static int epoll;
 static uint64_t finish_at, last_delivery_ns, begun_ns, ready_ns;
@@ -63,7 +64,8 @@ static void print_totals(const char *event) {
            (unsigned long long)tally.duplicates, (unsigned long long)tally.reordered,
            (unsigned long long)tally.unasked, (unsigned long long)tally.damaged, (unsigned long long)seen.gaps,
            (unsigned long long)seen.feeds, (unsigned long long)seen.errors, (unsigned long long)seen.closes);
-    printf("\"deflated\":%llu,\"wire_bytes\":%llu,", (unsigned long long)seen.deflated,
+    printf("\"deflated\":%llu,\"deltas\":%llu,\"keyframes\":%llu,\"wire_bytes\":%llu,",
+           (unsigned long long)seen.deflated, (unsigned long long)seen.deltas, (unsigned long long)seen.keyframes,
            (unsigned long long)seen.wire_bytes);
     printf("\"turns\":%llu,\"empty_turns\":%llu,\"busy_s\":%.6f,\"cpu_s\":%.6f,\"connect_s\":%.6f,",
            (unsigned long long)effort.turns, (unsigned long long)effort.empty_turns, (double)effort.busy_ns / 1e9,
@@ -115,7 +117,9 @@ static void resolve(struct connection *connection, bool success) {
 static void drop(struct connection *connection) {
     close(connection->fd);
     free(connection->inbox.rest);
+    free(connection->holdings.held);
     connection->inbox = (struct inbox){0};
+    connection->holdings = (struct holdings){0};
     if (connection->stage == LIVE) seen.gone++, seen.live--, seen.failed++;
     else resolve(connection, false);
     connection->stage = GONE;
@@ -157,8 +161,9 @@ static void send_upgrade(struct connection *connection) {
     const char *token = token_count ? tokens[(unsigned)(connection - connections) % token_count] : NULL;
     int length = sprintf(request,
                          "GET /ws%s%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
-                         token ? "?auth=" : "", token ? token : "", want.port, want.deflate ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
+                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s%s\r\n",
+                         token ? "?auth=" : "", token ? token : "", want.port, want.deflate ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "",
+                         want.delta ? "Sec-WebSocket-Protocol: wsgate.delta.v1\r\n" : "");
     epoll_ctl(epoll, EPOLL_CTL_MOD, connection->fd, &readable);
     connection->stage = UPGRADING;
     if (send_all(connection->fd, request, (size_t)length) < 0) drop(connection);
@@ -181,7 +186,8 @@ static size_t take_upgrade(struct connection *connection, char *bytes, size_t av
     if (!end) return 0;
     size_t length = (size_t)(end + 4 - bytes);
     bool agreed = memmem(bytes, length, "\r\nSec-WebSocket-Extensions: permessage-deflate", 46);
-    if (memcmp(bytes, "HTTP/1.1 101", 12) || !memmem(bytes, length, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", 28) ||
+    bool speaks = memmem(bytes, length, "\r\nSec-WebSocket-Protocol: wsgate.delta.v1\r\n", 43);
+    if (speaks != want.delta || memcmp(bytes, "HTTP/1.1 101", 12) || !memmem(bytes, length, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", 28) ||
         agreed != want.deflate) {
         drop(connection);
         return 0;
@@ -207,6 +213,17 @@ static void take_text(struct connection *connection, const char *text, size_t le
     else tally_publication(&tally, (unsigned)(connection - connections), text, length, want.payload_size, now);
 }
 
+static void take_binary(struct connection *connection, const char *message, size_t length, uint64_t now) {
+    size_t text_length = 0;
+    bool brings;
+    const char *text = delta_decode(&connection->holdings, want.each, message, length, &text_length, &brings);
+    if (text) {
+        seen.deltas++;
+        take_text(connection, text, text_length, now);
+    } else if (brings) seen.keyframes++;
+    else tally.damaged++;
+}
+
 static void take_frame(struct connection *connection, struct frame *frame, uint64_t now) {
     char pong[140];
     size_t length;
@@ -219,6 +236,7 @@ static void take_frame(struct connection *connection, struct frame *frame, uint6
         else tally.damaged++;
     } else if (!frame->plain || frame->masked) tally.damaged++;
     else if (frame->opcode == OP_TEXT) take_text(connection, frame->payload, frame->length, now);
+    else if (frame->opcode == OP_BINARY && want.delta) take_binary(connection, frame->payload, frame->length, now);
     else if (frame->opcode == OP_CLOSE) seen.closes++;
     else if (frame->opcode == OP_PING && frame->length < 126)
         send_all(connection->fd, pong, frame_masked(pong, OP_PONG, frame->payload, frame->length));
@@ -291,7 +309,7 @@ static void options(int argc, char **argv) {
         {"port", 1, 0, 'p'},   {"connections", 1, 0, 'n'}, {"channels", 1, 0, 'c'}, {"per-template", 1, 0, 't'},
         {"each", 1, 0, 'k'},   {"seed", 1, 0, 's'},        {"rate", 1, 0, 'r'},     {"in-flight", 1, 0, 'f'},
         {"source", 1, 0, 'b'}, {"size", 1, 0, 'z'},        {"idle", 0, 0, 'i'},     {"deflate", 0, 0, 'd'},
-        {"tokens", 1, 0, 'j'}, {0},
+        {"tokens", 1, 0, 'j'}, {"delta", 0, 0, 'D'}, {0},
     };
     for (int option; (option = getopt_long(argc, argv, "", table, NULL)) != -1;) switch (option) {
         case 'p': want.port = (unsigned)atoi(optarg); break;
@@ -306,11 +324,12 @@ static void options(int argc, char **argv) {
         case 'z': want.payload_size = (size_t)atoi(optarg); break;
         case 'i': want.idle = true; break;
         case 'd': want.deflate = true; break;
+        case 'D': want.delta = true; break;
         case 'j': read_tokens(optarg); break;
         default: exit(2);
         }
-    if (want.deflate && !can_inflate()) {
-        fprintf(stderr, "--deflate: this program was compiled without zlib; install its header, zlib.h, and build again\n");
+    if ((want.deflate || want.delta) && !can_inflate()) {
+        fprintf(stderr, "--deflate, --delta: this program was compiled without zlib; install its header, zlib.h, and build again\n");
         exit(2);
     }
     channels = channels_expand(want.templates, want.per_template);

@@ -20,6 +20,7 @@ MEANING = {
     "bytes_per_delivery": "bytes of a WebSocket message's payload",
     "wire_bytes_per_delivery": "bytes of the frame, header included, as it crossed the wire",
     "deflated_share": "of the deliveries, how many were compressed",
+    "delta_share": "of the deliveries, how many came as wsgate.delta.v1",
     "cpu_us_per_handshake": "µs of the server's CPU: accept, upgrade, subscribe, last values",
     "user_us_per_handshake": "of that in user mode",
     "handshakes_per_s": "connections accepted, upgraded and subscribed each second",

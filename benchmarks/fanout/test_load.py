@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.fanout.build import build
 from benchmarks.fanout.child import Child, Failure
+from tests.support.delta import delta, kept, keyframe, plain, renewal, same
 
 CHANNEL = "token.bench.comment"
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -46,14 +47,16 @@ class Peer:
         self.connection = connection
         self.stream = connection.makefile("rb")
 
-    def upgrade(self) -> None:
+    def upgrade(self, subprotocol: bytes = b"") -> None:
         key = b""
         while line := self.stream.readline().strip():
             name, _, value = line.partition(b":")
             key = value.strip() if name.lower() == b"sec-websocket-key" else key
         accept = base64.b64encode(hashlib.sha1(key + GUID.encode()).digest())
         head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-        head += b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        head += b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n"
+        head += b"Sec-WebSocket-Protocol: " + subprotocol + b"\r\n" if subprotocol else b""
+        head += b"\r\n"
         self.connection.sendall(head)
 
     def read_frame(self) -> bytes:
@@ -71,7 +74,7 @@ class Peer:
 
 
 @contextmanager
-def subscribed(log: Path, size: int = 500) -> Iterator[tuple[Child, Peer]]:
+def subscribed(log: Path, size: int = 500, *, delta: bool = False) -> Iterator[tuple[Child, Peer]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         command = [
@@ -80,13 +83,14 @@ def subscribed(log: Path, size: int = 500) -> Iterator[tuple[Child, Peer]]:
             "--connections=1",
             "--idle",
             f"--size={size}",
+            *(["--delta"] if delta else []),
         ]
         with Child("load", command, core=0, log=log, talks=True) as child:
             listener.settimeout(10)
             connection, _ = listener.accept()
             with connection:
                 peer = Peer(connection)
-                peer.upgrade()
+                peer.upgrade(b"wsgate.delta.v1" if delta else b"")
                 assert peer.read_frame() == (
                     b'{"type":"subscribe","channels":["token.bench.comment"]}'
                 )
@@ -151,6 +155,60 @@ def test_frames_may_be_cut_anywhere(log: Path, size: int) -> None:
         totals = child.ask("finish 20")
     assert totals["deliveries"] == 20
     assert faults(totals) == {}
+
+
+def data(counter: int) -> bytes:
+    start = f'{{"c":0,"n":{counter},"t":1,"pad":"'.encode()
+    return start + b"x" * (500 - len(start) - 2) + b'"}'
+
+
+def binary(*messages: bytes) -> bytes:
+    return b"".join(frame(message, opcode=2) for message in messages)
+
+
+FIRST = keyframe(7, 31, 5, data(1), CHANNEL, "token_comment", "event")
+
+
+def test_deltas_are_decoded(log: Path) -> None:
+    with subscribed(log, delta=True) as (child, peer):
+        peer.send(
+            binary(
+                FIRST,
+                same(7, 31, 0, 1),
+                delta(7, 31, 1, 1, data(2), data(1)),
+                kept(7, 31, 2, 1, data(3), data(1)),
+                delta(7, 0, 1, 1, data(4), data(3)),
+                renewal(7, 0, 2, data(5), data(3)),
+                same(7, 1, 0, 1),
+                plain(7, 1, 1, 1, data(6)),
+                keyframe(7, 9, 20, data(20), CHANNEL, "token_comment", "event"),
+                delta(7, 9, -13, 1, data(7), data(20)),
+            )
+        )
+        totals = child.ask("finish 7")
+    assert (totals["deliveries"], totals["deltas"], totals["keyframes"]) == (7, 7, 3)
+    assert faults(totals) == {}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        same(8, 31, 0, 1),
+        same(7, 30, 0, 1),
+        same(7, 31, 0, 1) + b"x",
+        delta(7, 31, 1, 1, data(2), data(1))[:-1],
+        delta(7, 31, 1, 1, data(2), data(1)) + b"x",
+        delta(7, 31, 1, 1, data(2)[:-1], data(1)),
+        b"\x00\x07",
+        b"",
+    ],
+)
+def test_a_delta_that_is_none(log: Path, wrong: bytes) -> None:
+    with subscribed(log, delta=True) as (child, peer):
+        peer.send(binary(FIRST, wrong, same(7, 31, 0, 1)))
+        totals = child.ask("finish 1")
+    assert totals["deliveries"] == 1
+    assert faults(totals) == {"damaged": 1}
 
 
 def test_ping_is_answered(log: Path) -> None:

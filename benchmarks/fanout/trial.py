@@ -19,6 +19,8 @@ from benchmarks.fanout.tokens import Tokens, make
 
 DEFLATE = "deflate"
 """The gateway, with clients that have agreed on permessage-deflate."""
+DELTA = "delta"
+"""... that speak wsgate.delta.v1."""
 CONNECTIONS_PER_CLIENT = 19_000
 """A process may hold 20,000 descriptors on many machines."""
 SOURCES_PER_CLIENT = 2
@@ -92,6 +94,7 @@ class Bench:
                 "WS_MAX_CONNECTIONS": str(scenario.connections + others + 100),
                 "WS_FLUSH_WINDOW_MS": str(scenario.window_ms),
                 "WS_DEFLATE": str(name == DEFLATE).lower(),
+                "WS_DELTA": str(name == DELTA).lower(),
                 "LOG_LEVEL": "warning",
                 **(tokens.settings if tokens else {}),
             }
@@ -129,7 +132,7 @@ class Bench:
         connections: int,
         *,
         idle: bool = False,
-        deflate: bool = False,
+        format: str = "",
         tokens: Tokens | None = None,
     ) -> Iterator[Clients]:
         with ExitStack() as stack:
@@ -149,7 +152,7 @@ class Bench:
                     f"--source={2 + SOURCES_PER_CLIENT * index}",
                 ]
                 command += ["--idle"] if idle else []
-                command += ["--deflate"] if deflate else []
+                command += [f"--{format}"] if format in (DEFLATE, DELTA) else []
                 command += [f"--tokens={tokens.path}"] if tokens else []
                 child = self._child(f"load-{index}", command, self.other_core, talks=True)
                 started.append(stack.enter_context(child))
@@ -219,7 +222,7 @@ def trial(bench: Bench, scenario: Scenario, server: str, nats_port: int) -> Figu
 def stream(bench: Bench, scenario: Scenario, name: str, nats_port: int) -> Figures:
     with (
         bench.server(name, scenario, nats_port) as (server, port),
-        bench.clients(scenario, port, scenario.connections, deflate=name == DEFLATE) as clients,
+        bench.clients(scenario, port, scenario.connections, format=name) as clients,
     ):
         empty = bench.sample(server)
         ready = clients.ready(READY_S)
@@ -245,6 +248,7 @@ def stream(bench: Bench, scenario: Scenario, name: str, nats_port: int) -> Figur
             "bytes_per_delivery": (last["bytes"] - first["bytes"]) / deliveries,
             "wire_bytes_per_delivery": (last["wire_bytes"] - first["wire_bytes"]) / deliveries,
             "deflated_share": (last["deflated"] - first["deflated"]) / deliveries,
+            "delta_share": (last["deltas"] - first["deltas"]) / deliveries,
             "latency_p50_ms": quantile(last["latency_us"], 0.5) / 1000,
             "latency_p99_ms": quantile(last["latency_us"], 0.99) / 1000,
             "latency_max_ms": max(last["latency_us"]) / 1000,

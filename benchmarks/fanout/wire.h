@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OP_TEXT = 1, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10 };
+enum { OP_TEXT = 1, OP_BINARY = 2, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10 };
 
 struct frame {
     unsigned opcode;

@@ -7,6 +7,7 @@ from itertools import cycle, islice
 
 from wsgate.core.fanout import Fanout
 from wsgate.core.sink import NullSink, Sink
+from wsgate.delta import squeeze
 
 RULES = [("token_update", "state", "gap"), ("token_comment", "event", "gap")]
 RULE_OF = {"state": 0, "event": 1}
@@ -25,6 +26,7 @@ def core(sink: Sink | None = None) -> Fanout:
         events_bytes_max=1 << 24,
         events_count_max=4096,
         control_bytes_max=1 << 16,
+        squeeze=squeeze,
     )
 
 

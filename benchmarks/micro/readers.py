@@ -47,6 +47,10 @@ class Readers:
         """The sending ends."""
         return [sock.fileno() for sock in self._sockets]
 
+    def keep_to(self, cores: set[int]) -> None:
+        """Let the other process run there only."""
+        os.sched_setaffinity(self._process.pid, cores)
+
     def received(self) -> int:
         """How many bytes were read so far, over all sockets."""
         return TALLY.unpack_from(self._tally)[0]

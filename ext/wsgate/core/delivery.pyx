@@ -204,6 +204,8 @@ cdef class Delivery(Outboxes):
         if slot == end:
             return
         prefetch(self.outboxes[slot].ring)
+        if self.holdings != NULL:
+            prefetch(self.holdings[slot])
         slot = bitmap_next(&self.dirty, slot + 1, end)
         if slot < end:
             prefetch(&self.outboxes[slot])
