@@ -20,10 +20,15 @@ class Gateway:
     port: int
     admin_port: int
 
-    def metrics(self) -> dict[str, float]:
+    def page(self) -> str:
+        """/metrics, as it is."""
         url = f"http://127.0.0.1:{self.admin_port}/metrics"
         with urllib.request.urlopen(url, timeout=10) as answer:
-            lines = answer.read().decode().splitlines()
+            text: str = answer.read().decode()
+            return text
+
+    def metrics(self) -> dict[str, float]:
+        lines = self.page().splitlines()
         samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
         found: dict[str, float] = {}  # of several workers, or rules, the sum
         for name, value in samples:
@@ -43,6 +48,7 @@ def gateway(bench: Bench, nats_port: int, settings: Mapping[str, str]) -> Iterat
         "WS_PORT": str(port),
         "WS_ADMIN_PORT": str(admin_port),
         "LOG_LEVEL": "warning",
+        "WS_DRAIN_DELAY_S": "0",  # there is no load balancer to wait for
         **settings,
     }
     command = [sys.executable, "-m", "wsgate", "serve"]
