@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +29,14 @@ class Sample:
 
 
 def family(pid: int) -> list[int]:
+    """The process and its descendants; one that has just ended may still be among them."""
     pids = [pid]
     for parent in pids:
-        for task in (PROC / str(parent) / "task").iterdir():
-            pids += map(int, (task / "children").read_text().split())
+        with suppress(FileNotFoundError):
+            tasks = list((PROC / str(parent) / "task").iterdir())
+            for task in tasks:
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    pids += map(int, (task / "children").read_text().split())
     return pids
 
 

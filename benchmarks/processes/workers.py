@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 
-from benchmarks.fanout.sample import PROC, cpu_ns, pss_kb
+from benchmarks.fanout.sample import cpu_ns, family, pss_kb
 
 
 def workers(supervisor: int) -> set[int]:
-    """Their process ids; one that has just died may still be among them."""
-    found: set[int] = set()
-    for thread in (PROC / str(supervisor) / "task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):
-            found.update(map(int, (thread / "children").read_text().split()))
-    return found
+    """Their process ids."""
+    return set(family(supervisor)[1:])
 
 
 def workers_pss_kb(supervisor: int) -> int:
