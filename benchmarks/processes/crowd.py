@@ -24,7 +24,6 @@ from typing import Any, Final
 
 from benchmarks.processes.line import Line, Stage
 
-CHANNEL_SIZES_MAX: Final = 16
 CLIENTS_PER_SOURCE: Final = 2000
 FIRST_SOURCE: Final = 20
 IN_FLIGHT_MAX: Final = 256
@@ -54,14 +53,14 @@ class Client:
 class Crowd:
     def __init__(self, args: argparse.Namespace) -> None:
         self._port: int = args.port
-        self._channels = [args.channels % i for i in range(args.of)]
+        self._channels: list[str] = args.channels.split(",")
         self._size: int = args.size
         self._moves: bool = args.moves
         self._poll = select.epoll()
         self._lines: dict[int, Line] = {}
         self._due: list[tuple[float, int, Client, Line | None]] = []
         self._turn = itertools.count()
-        self._new = deque(Client(i, i % args.of) for i in range(args.connections))
+        self._new = deque(Client(i, i % len(self._channels)) for i in range(args.connections))
         self._clients = list(self._new)
         self._in_flight = 0
         self._known: dict[bytes, tuple[int, int]] = {}
@@ -135,7 +134,7 @@ class Crowd:
             kind = message["type"]
             if kind == "token_comment":
                 return self._publication(message, payload)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError):
             self.faults["damaged"] += 1
             return None
         if kind == "subscribed":
@@ -279,8 +278,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
     parser.add_argument("--connections", type=int, required=True)
-    parser.add_argument("--channels", required=True, help="a template; client by client in turn")
-    parser.add_argument("--of", type=int, required=True, help="how many channels it stands for")
+    parser.add_argument("--channels", required=True, help="each client has one, in turn")
     parser.add_argument("--size", type=int, required=True, help="bytes of a payload")
     parser.add_argument("--moves", action="store_true")
     crowd = Crowd(parser.parse_args())

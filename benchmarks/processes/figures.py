@@ -76,9 +76,9 @@ def combined(runs: Sequence[Sequence[Figure]]) -> list[Figure]:
 def _combined(same: Sequence[Figure]) -> Figure:
     if same[0].kind is Kind.FAULT:
         return next((one for one in same if not one.within), same[0])
-    typical = same[0].kind is Kind.COST or same[0].at_most is None
-    value = (median if typical else max)([one.value for one in same])
-    return replace(same[0], value=value)
+    if same[0].kind is Kind.COST or same[0].at_most is None:
+        return replace(same[0], value=median(one.value for one in same))
+    return max(same, key=lambda one: one.value)
 
 
 def missed(figures: Sequence[Figure]) -> list[Figure]:

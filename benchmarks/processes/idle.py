@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from benchmarks.fanout.gateway import Gateway
 from benchmarks.fanout.sample import disturbance
 from benchmarks.fanout.trial import READY_S, Bench
 from benchmarks.processes.figures import Figure, Kind, doubt, fault
@@ -17,6 +18,8 @@ WORKERS = 2
 """A process may hold 20,000 descriptors on many machines."""
 PING_INTERVAL_S = 25
 COST_US_MAX = 1.0
+SETTLE_S = 1
+"""For what was begun before, such as a page of metrics."""
 
 
 @dataclass(frozen=True)
@@ -26,30 +29,31 @@ class Sizes:
     steady before two intervals are over, and two are what has to be measured."""
 
     connections: int
+    alone_s: float
     until_steady_s: float
     seconds: float
 
 
-FULL = Sizes(20_000, until_steady_s=2 * PING_INTERVAL_S, seconds=4 * PING_INTERVAL_S)
-SHORT = Sizes(200, until_steady_s=0.5, seconds=2)
+FULL = Sizes(20_000, 20, until_steady_s=2 * PING_INTERVAL_S, seconds=4 * PING_INTERVAL_S)
+SHORT = Sizes(200, 1, until_steady_s=0.5, seconds=1)
 
 
 def run(bench: Bench, short: bool) -> list[Figure]:
     sizes = SHORT if short else FULL
     scenario = one_channel("idle", sizes.connections, 1)
-    with (
-        serving(bench, WORKERS, sizes.connections) as (server, _),
-        bench.clients(scenario, server.port, sizes.connections, idle=True) as clients,
-    ):
-        clients.ready(READY_S)
-        time.sleep(sizes.until_steady_s)
-        replies = page(server).total("ws_replies_sent_total")
-        time.sleep(1)  # to let go by what that page has cost
-        before, began = cpu(server.child.pid), bench.sample(server.child)
-        time.sleep(sizes.seconds)
-        used, ended = cpu(server.child.pid) - before, bench.sample(server.child)
-        replies = page(server).total("ws_replies_sent_total") - replies
-        end = clients.mark()
+    with serving(bench, WORKERS, sizes.connections) as (server, _):
+        time.sleep(SETTLE_S)
+        alone = _share(server, sizes.alone_s)
+        with bench.clients(scenario, server.port, sizes.connections, idle=True) as clients:
+            clients.ready(READY_S)
+            time.sleep(sizes.until_steady_s)
+            replies = page(server).total("ws_replies_sent_total")
+            time.sleep(SETTLE_S)
+            before, began = cpu(server.child.pid), bench.sample(server.child)
+            time.sleep(sizes.seconds)
+            used, ended = cpu(server.child.pid) - before, bench.sample(server.child)
+            replies = page(server).total("ws_replies_sent_total") - replies
+            end = clients.mark()
     span_s = ended.at_s - began.at_s
     each = sizes.connections * span_s
     return [
@@ -64,6 +68,7 @@ def run(bench: Bench, short: bool) -> list[Figure]:
             "supervisor_us", used.supervisor_us / each, "of the supervisor, beside it", Kind.COST
         ),
         Figure("cpu_share", used.workers_us / span_s / 1e6, "of a core, all workers", Kind.COST),
+        Figure("cpu_share_alone", alone, "the same before anybody came", Kind.COST),
         Figure("pings", replies / sizes.connections, "that a connection got in that time"),
         Figure("seconds", span_s, "measured"),
         fault("gone", end["gone"], "connections that ended"),
@@ -72,3 +77,10 @@ def run(bench: Bench, short: bool) -> list[Figure]:
             "disturbance", disturbance(began, ended)[0], 0.1, "share of the core that others used"
         ),
     ]
+
+
+def _share(server: Gateway, seconds: float) -> float:
+    before, began_s = cpu(server.child.pid), time.monotonic()
+    time.sleep(seconds)
+    used = cpu(server.child.pid) - before
+    return used.workers_us / 1e6 / (time.monotonic() - began_s)

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from benchmarks.fanout.child import Child
@@ -20,8 +19,8 @@ REPORT_S = 60
 def crowd(bench: Bench, scenario: Scenario, port: int, *, moves: bool) -> Iterator[Child]:
     """All of its clients are subscribed, each to one of the channels in turn."""
     command = [sys.executable, "-m", "benchmarks.processes.crowd", str(port)]
-    command += [f"--connections={scenario.connections}", f"--channels={scenario.channels}"]
-    command += [f"--of={scenario.per_template}", f"--size={scenario.payload_bytes}"]
+    command += [f"--connections={scenario.connections}", f"--size={scenario.payload_bytes}"]
+    command += [f"--channels={','.join(scenario.channel_names)}"]
     command += ["--moves"] if moves else []
     log = bench.out / "crowd.log"
     with Child("crowd", command, bench.other_core, log, talks=True, nice=bench.nice) as child:
@@ -124,7 +123,3 @@ def unevenness(values: Sequence[float]) -> float:
     return max(
         abs((value - ordered[0]) / span - place / steps) for place, value in enumerate(ordered)
     )
-
-
-def longest_pause(times_s: Sequence[float]) -> float:
-    return max((later - earlier for earlier, later in pairwise(sorted(times_s))), default=0.0)
