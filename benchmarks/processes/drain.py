@@ -32,7 +32,7 @@ class Sizes:
 
 
 FULL = Sizes(10_000, rate=5, reconnects_per_s=1000, delay_s=1, deadline_s=60, before_s=3)
-SHORT = Sizes(200, rate=5, reconnects_per_s=200, delay_s=0.5, deadline_s=20, before_s=0.5)
+SHORT = Sizes(200, rate=5, reconnects_per_s=400, delay_s=0.2, deadline_s=20, before_s=0.5)
 
 
 def run(bench: Bench, short: bool) -> list[Figure]:

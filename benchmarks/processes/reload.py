@@ -36,7 +36,7 @@ class Sizes:
 
 
 FULL = Sizes(connections=5000, rate=10, reconnects_per_s=1000, before_s=3)
-SHORT = Sizes(connections=200, rate=5, reconnects_per_s=200, before_s=0.5)
+SHORT = Sizes(connections=200, rate=5, reconnects_per_s=400, before_s=0.5)
 
 
 def run(bench: Bench, short: bool) -> list[Figure]:
