@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wsgate.auth.verifier import TokenOptions
+from wsgate.auth.options import TokenOptions
 from wsgate.limits import Limits
 from wsgate.log import LogFormat, LogLevel
 from wsgate.rules import Rules

@@ -12,10 +12,10 @@ from tests.support.metered import Gateway, Socket, with_gateway
 from wsgate.auth import authenticator as auth
 from wsgate.auth.keys import KeySource
 from wsgate.auth.keyset import from_secret
+from wsgate.auth.options import TokenOptions
 from wsgate.auth.origins import Given
 from wsgate.auth.permissions import NOTHING
 from wsgate.auth.tickets import Tickets
-from wsgate.auth.verifier import TokenOptions
 from wsgate.metrics import auth as auth_metrics
 from wsgate.metrics import connections, publications
 from wsgate.metrics.collector import GatewayCollector

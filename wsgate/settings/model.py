@@ -8,8 +8,8 @@ from dataclasses import replace
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from wsgate.auth.options import TokenOptions
 from wsgate.auth.permissions import EVERYTHING, NOTHING
-from wsgate.auth.verifier import TokenOptions
 from wsgate.blueprint import AuthBlueprint, Blueprint, NatsBlueprint, TlsFiles
 from wsgate.limits import Limits
 from wsgate.rules import overlaps
