@@ -50,7 +50,8 @@ class Blueprint:
 
     limits: Limits
     rules: Rules
-    flush_window_s: float
+    flush_window_s: float | None
+    """None: it adapts."""
     deflate: bool
     allowed_origins: tuple[str, ...]
     trusted_proxies: tuple[str, ...]

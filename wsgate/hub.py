@@ -99,7 +99,7 @@ class Hub(Intake):
         rules: Rules,
         limits: Limits,
         *,
-        flush_window_s: float = 0.0,
+        flush_window_s: float | None = 0.0,
         authenticator: Authenticator | None = None,
         capacity: Capacity | None = None,
         replay: Replay | None = None,
@@ -445,6 +445,7 @@ class Hub(Intake):
                     self.login.due(connection)
             else:
                 self._see_whether_alive(connection)
+        self.adapt_window()
         if self.regulator is not None:
             self.regulator.release()
         if self.core.owes_publications:

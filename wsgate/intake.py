@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections import Counter
 from collections.abc import Collection, Sequence
 
@@ -28,6 +29,7 @@ from wsgate.limits import Limits
 from wsgate.regulator import Regulator
 from wsgate.rules import Rule, Rules
 from wsgate.throttle import Throttle
+from wsgate.window import AdaptiveWindow
 
 log = structlog.get_logger("wsgate.hub")
 
@@ -37,7 +39,10 @@ COMPLAINT_INTERVAL_S = 10.0
 class Intake:
     """A ``wsgate.sources.Feed``. ``sink`` is where the core's bytes go."""
 
-    def __init__(self, sink: Sink, rules: Rules, limits: Limits, *, flush_window_s: float) -> None:
+    def __init__(
+        self, sink: Sink, rules: Rules, limits: Limits, *, flush_window_s: float | None
+    ) -> None:
+        """``flush_window_s`` of None: it adapts."""
         self._loop = asyncio.get_running_loop()
         self._rules = rules
         self._limits = limits
@@ -56,7 +61,10 @@ class Intake:
             now_ms=now_ms(),
         )
         self._epochs = Epochs(self.core)
-        self._flushing = Flushing(self._loop, self.core, flush_window_s, self._after_flush)
+        self._flushing = Flushing(self._loop, self.core, flush_window_s or 0.0, self._after_flush)
+        self._adaptive: AdaptiveWindow | None = None
+        if flush_window_s is None:
+            self._adaptive = AdaptiveWindow(self._loop.time(), time.process_time())
         self._feeds_stale: set[str] = set()
         self.regulator: Regulator | None = None
         if limits.publications_per_s is not None or limits.broadcasts_per_s is not None:
@@ -68,6 +76,17 @@ class Intake:
     @property
     def rules(self) -> Rules:
         return self._rules
+
+    @property
+    def window_s(self) -> float:
+        """How long publications wait for others to share a write."""
+        return self._flushing.window_s
+
+    def adapt_window(self) -> None:
+        """Look whether another window would do better; cheap."""
+        if self._adaptive is not None:
+            self._adaptive.look(self._loop.time(), time.process_time())
+            self._flushing.window_s = self._adaptive.window_s
 
     @property
     def latency(self) -> Histogram:

@@ -48,7 +48,10 @@ ALLOWED = {
     "flush": {"core", "histogram"},
     "turns": set(),
     "epochs": {"core", "rules"},
-    "intake": COMMON | {"control", "core", "deflate", "epochs", "flush", "histogram", "regulator"},
+    "window": set(),
+    "intake": COMMON
+    | {"control", "core", "deflate", "epochs", "flush", "histogram", "regulator"}
+    | {"window"},
     "board": set(),
     "capacity": {"board"},
     "departures": {"limits"},

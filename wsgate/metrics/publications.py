@@ -139,6 +139,11 @@ def publication_metrics(hub: Hub) -> Iterator[Metric]:
         {reason: totals[key] for reason, key in DROPPED.items()},
     )
     yield from _limited(hub.regulator)
+    yield gauge(
+        "ws_flush_window_seconds",
+        "How long publications wait for others to share a write, at most; 0: for nothing.",
+        hub.window_s,
+    )
     backlog = core.delivery.backlog()
     for key, named in BACKLOG.items():
         yield gauge(named.name, named.help, backlog[key])

@@ -106,7 +106,9 @@ class Settings(
         return Blueprint(
             limits=self._share(),
             rules=self.ws_rules,
-            flush_window_s=self.ws_flush_window_ms / 1000,
+            flush_window_s=(
+                None if self.ws_flush_window_ms == "auto" else self.ws_flush_window_ms / 1000
+            ),
             deflate=self.ws_deflate,
             allowed_origins=self.ws_allowed_origins,
             trusted_proxies=self.ws_trusted_proxies,
