@@ -72,6 +72,19 @@ class HardenedClient(Client):
     ) -> Message:
         return Message(subject.decode("utf-8", "replace"), data)
 
+    def write(self, commands: bytes) -> None:
+        """Whole commands, past nats-py's queue, which has no bound and costs a task each time."""
+        self._transport.write(commands)  # type: ignore[union-attr]  # who is connected has one
+
+    def unwritten_bytes(self) -> int:
+        """What was written and the kernel does not take yet."""
+        writer = getattr(self._transport, "_io_writer", None)
+        return 0 if writer is None else int(writer.transport.get_write_buffer_size())
+
+    def unsubscribe_all(self) -> None:
+        """Ask for no more. What is on its way still comes to the callbacks, as in no nats-py."""
+        self.write(b"".join(b"UNSUB %d\r\n" % sid for sid in self._subs))
+
     def unread_bytes(self) -> int:
         """What the kernel has received and nobody has read; of ciphertext, with TLS."""
         writer = getattr(self._transport, "_bare_io_writer", None)
