@@ -155,7 +155,6 @@ class Aggregator:
     def _release(self) -> None:
         """All that waits for nothing but the outlet, as much of it as that takes."""
         self.outgoing.look()
-        self._leave()  # what is in the batch is older than all else
         while self.outgoing.open:
             due_since_s = self.states.due_since_s
             self.states.release(WRITE_COMMANDS_MAX)
@@ -165,13 +164,13 @@ class Aggregator:
             self._leave()
             if due_since_s is not None:
                 self.lag.observe(max(0.0, self._clock() - due_since_s))
+        if self._timer is None:
+            self._arm(self._clock())
 
     def _woken(self) -> None:
         self._timer = None
         self.states.end_windows(self._clock())
         self._release()
-        if self._timer is None:
-            self._arm(self._clock())
 
     def _arm(self, now_s: float) -> None:
         """Be woken for the next window that ends, or to look whether the server takes more."""

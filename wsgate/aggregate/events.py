@@ -46,15 +46,10 @@ class Events:
         """Events, and gaps between them."""
         return len(self._backlog)
 
-    @property
-    def waits(self) -> bool:
-        """Whether there is something to release."""
-        return bool(self._backlog or self._missed)
-
     def take(self, event: Event, payload: bytes) -> bool:
         """The hot path: into the batch, or held; False if it was dropped."""
         command = publish_command(event.head, payload)
-        if self._outgoing.open and not self._backlog and not self._missed:
+        if self._outgoing.open:
             self._batch.append(command)
             self.passed += 1
             return True

@@ -21,9 +21,10 @@ class Outlet(Protocol):
 
 
 class Outgoing:
-    """``batch`` leaves with the next write. While it is not ``open`` nobody may add to it.
+    """``batch`` leaves with the next write. It is older than whatever is held elsewhere.
 
-    So what is in it always leaves before whatever is held elsewhere.
+    For while this is ``open`` nothing is held that could leave, and while it is not nobody adds
+    to the batch: whoever opens it releases all there is before anything else comes.
     """
 
     __slots__ = ("batch", "open", "outlet", "writes", "written_bytes")
