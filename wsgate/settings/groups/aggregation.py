@@ -10,7 +10,7 @@ from wsgate.limits import EVENTS_BYTES_MIN
 from wsgate.settings.parsers import prefix
 from wsgate.settings.words import BYTES, Allowed, whole
 
-WINDOW_MS_MAX: Final = 10_000
+WINDOW_MS_MAX: Final = 60_000
 BACKLOG_BYTES_MAX: Final = 1024 * 1024 * 1024
 
 
