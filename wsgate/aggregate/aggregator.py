@@ -38,6 +38,8 @@ REFUSALS: Final = ("bad_subject", "no_rule", "too_large", "too_many_channels")
 class Aggregator:
     """A :class:`wsgate.sources.Feed` that gives all it gets to an outlet.
 
+    Its source has to say when it is caught up: what came leaves then.
+
     ``lag`` has one value for each write: how long the publication in it that waited longest did so
     since it came, or, if a window held it back, since the end of that.
     """
@@ -61,7 +63,6 @@ class Aggregator:
         """By their raw subject."""
         self._part_s = blueprint.window_s / PARTS_OF_WINDOW
         self._timer: asyncio.TimerHandle | None = None
-        self._end_of_tick = False  # is scheduled
         self._came_s: float | None = None  # the first publication in the batch
         self._complaints = Throttle(COMPLAINT_INTERVAL_S, clock)
         self.refused: Counter[str] = Counter()
@@ -96,9 +97,6 @@ class Aggregator:
                 self._came_s = self._clock()
             if len(self._batch) >= WRITE_COMMANDS_MAX:
                 self._leave()
-            elif not self._end_of_tick:
-                self._end_of_tick = True
-                self._loop.call_soon(self._tick_ended)
         return True
 
     def caught_up(self) -> None:
@@ -131,11 +129,6 @@ class Aggregator:
             self._timer.cancel()
 
     # When it leaves
-
-    def _tick_ended(self) -> None:
-        """For what the source did not say that it was all."""
-        self._end_of_tick = False
-        self._leave()
 
     def _leave(self) -> None:
         if not self._batch or not self.outgoing.open:

@@ -23,6 +23,7 @@ log = structlog.get_logger("wsgate.aggregate")
 EXIT_CUT_SHORT: Final = 1
 HAND_OVER_S: Final = 5.0  # what runs containers mostly kills after 10
 LOOK_AGAIN_S: Final = 0.01
+GATHER_S: Final = 0.001  # to wake for each publication costs several times what it does itself
 GC_THRESHOLDS: Final = (50_000, 20, 50)  # publications are freed without it
 
 
@@ -144,5 +145,6 @@ def source(feed: Feed, nats: NatsBlueprint) -> NatsSource:
         user=nats.user,
         password=nats.password,
         token=nats.token,
+        gather_s=GATHER_S,
         echo=False,  # were a mapping of the server's to lead back here, it would never end
     )

@@ -29,6 +29,7 @@ class NatsSource:
 
     What comes on ``control_subjects`` is no publication, but for the gateway itself. It also takes
     what is to be published, on the same connection; without ``echo`` none of that comes back.
+    ``gather_s`` is how long nothing is read after a read, so that the next one has more.
 
     Raises ValueError for an address or a subject that can never work; whatever else is wrong is
     logged, and tried again.
@@ -46,6 +47,7 @@ class NatsSource:
         token: str | None = None,
         control_subjects: Sequence[str] = (),
         echo: bool = True,
+        gather_s: float = 0.0,
         name: str = "nats",
         limits: NatsLimits | None = None,
         random: Random | None = None,
@@ -61,6 +63,7 @@ class NatsSource:
         self._addresses = [Address.parse(one) for one in servers]
         self._login = Login(Path(creds_file) if creds_file else None, user, password, token)
         self._echo = echo
+        self._gather_s = gather_s
         self._name = name
         self._limits = limits or NatsLimits()
         self._random = random or Random()
@@ -162,6 +165,7 @@ class NatsSource:
             self._limits,
             control_subjects=self._control_subjects,
             echo=self._echo,
+            gather_s=self._gather_s,
         )
         self._link = link
         began: float | None = None

@@ -73,6 +73,7 @@ class NatsLink:
         *,
         control_subjects: Sequence[str] = (),
         echo: bool = True,
+        gather_s: float = 0.0,
     ) -> None:
         self._address = address
         self._login = login
@@ -83,7 +84,9 @@ class NatsLink:
         self._echo = echo
         self._loop = asyncio.get_running_loop()
         self._client = HardenedClient(
-            on_reader_end=self._on_reader_end, on_all_read=owner.all_received
+            on_reader_end=self._on_reader_end,
+            on_all_read=owner.all_received,
+            gather_s=gather_s,
         )
         self._client_closed = asyncio.Event()
         self._subscriptions: dict[str, Subscription] = {}
