@@ -33,7 +33,7 @@ MEANING = {
     "user_us_per_publication": "of that in user mode",
     "direct_p99_ms": "publisher's write to the reader's read, without an aggregator: 99 % within",
     "added_p50_ms": "how much later a publication came for it: half of them within",
-    "added_p99_ms": "99 % within; of state that is about a window, which it is to wait for",
+    "added_p99_ms": "99 % within; state has to wait for what is left of its window",
     "beyond_p50_ms": "the same without what a window asks for",
     "beyond_p99_ms": "99 % within",
     "pss_mb": "MB (PSS) of the aggregator",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -172,19 +173,21 @@ def test_it_ends_at_once_where_nothing_is_held(aggregator_process: NewAggregator
     assert aggregator.stop() == 0
 
 
-# Each channel has its partition, by its whole name; "raw.>" is what backends publish.
-PARTITIONED = 'mappings: { "raw.>": "part.{{partition(2)}}.>" }'
-# The same as docs/operations.md has it for servers before 2.12.
-BY_TOKEN = """
-mappings: {
-  "raw.token.*.*": "part.{{partition(2,1)}}.token.{{wildcard(1)}}.{{wildcard(2)}}"
-  "raw.global.>": "part.0.global.>"
-}
-"""
+PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+# As the manual has them: a partition of the whole subject, and of one token.
+MAPPINGS = re.findall(
+    r"^```\n(mappings: \{.*?^\})\n```", PAGE.read_text(), re.DOTALL | re.MULTILINE
+)
+
+
+def test_the_manual_has_two_ways_to_divide() -> None:
+    assert len(MAPPINGS) == 2
+
+
 TOKENS = [f"token.{number}.update" for number in range(40)]
 
 
-@pytest.mark.parametrize("mappings", [PARTITIONED, BY_TOKEN], ids=["by name", "by token"])
+@pytest.mark.parametrize("mappings", MAPPINGS, ids=["by name", "by token"])
 def test_partitions(tmp_path: Path, aggregator_process: NewAggregator, mappings: str) -> None:
     server = NatsServer(tmp_path / "nats", mappings).start()
     try:

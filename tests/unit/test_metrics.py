@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 import uvloop
 from prometheus_client import generate_latest
+from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from wsgate import flush
+from wsgate.aggregate import aggregator
+from wsgate.aggregate.aggregator import Aggregator
+from wsgate.aggregate.measures import aggregate_metrics
 from wsgate.auth import authenticator as auth
 from wsgate.auth.keys import KeySource
 from wsgate.auth.keyset import from_secret
@@ -30,6 +34,7 @@ from wsgate.metrics import connections, feeds, publications
 from wsgate.metrics.collector import GatewayCollector, registry
 from wsgate.protocol import CloseCode
 from wsgate.rules import DEFAULT_RULES, Rule
+from wsgate.settings import Settings
 from wsgate.sources import Source
 from wsgate.sources.local import LocalSource
 from wsgate.supervisor.fleet import Fleet
@@ -504,24 +509,35 @@ def test_every_total_of_the_core_is_a_metric() -> None:
     with_gateway(test)
 
 
-def documented() -> Iterator[tuple[str, str]]:
+def documented(heading: str = "| metric | what it is |") -> Iterator[tuple[str, str]]:
     lines = PAGE.read_text().splitlines()
-    for line in lines[lines.index("| metric | what it is |") + 2 :]:
+    for line in lines[lines.index(heading) + 2 :]:
         if not line.startswith("|"):
             return
         name, text = line.strip("| ").split(" | ", 1)
         yield name.strip("`"), text
 
 
-def collected(gateway: Gateway) -> list[tuple[str, str]]:
+def rows(families: Iterable[Metric]) -> list[tuple[str, str]]:
     """Each metric as the page has it: the name with its labels, and the help."""
-    fleet = Fleet(None, (), NO_LIMITS, None)  # type: ignore[arg-type]  # without slots it needs neither
     found = []
-    for family in (*fleet_metrics(fleet, Tickets()), *GatewayCollector(gateway).collect()):
+    for family in families:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(label for label in family.samples[0].labels if label != "le")
         found.append((f"{name}{{{labels}}}" if labels else name, family.documentation))
     return found
+
+
+def collected(gateway: Gateway) -> list[tuple[str, str]]:
+    fleet = Fleet(None, (), NO_LIMITS, None)  # type: ignore[arg-type]  # without slots it needs neither
+    return rows([*fleet_metrics(fleet, Tickets()), *GatewayCollector(gateway).collect()])
+
+
+def of_aggregator() -> list[tuple[str, str]]:
+    blueprint = Settings(ws_aggregate_from="raw").aggregation()
+    assert blueprint is not None
+    outlet: Any = None
+    return rows(aggregate_metrics(Aggregator(blueprint, outlet, lambda _: outlet)))
 
 
 def test_the_page_explains_every_metric() -> None:
@@ -531,11 +547,15 @@ def test_the_page_explains_every_metric() -> None:
     with_gateway(test)
 
 
+def test_the_page_explains_every_metric_of_the_aggregator() -> None:
+    assert list(documented("| metric of `wsgate aggregate` | what it is |")) == of_aggregator()
+
+
 def test_names_and_texts_follow_the_conventions() -> None:
     async def test(gateway: Gateway, sink: Socket) -> None:
-        rows = collected(gateway)
-        assert len({name for name, _ in rows}) == len(rows)
-        for name, text in rows:
+        found = [*collected(gateway), *of_aggregator()]
+        assert len({name for name, _ in found}) == len(found)
+        for name, text in found:
             assert re.match(r"ws_[a-z_]+", name)
             assert text.endswith(".")
 
@@ -546,6 +566,7 @@ def test_names_and_texts_follow_the_conventions() -> None:
     ("module", "call", "known"),
     [
         ("intake.py", r"self\._refuse\(\s*\"(\w+)\"", publications.PUBLICATION_REFUSALS),
+        ("aggregate/aggregator.py", r"self\._refuse\(\s*\"(\w+)\"", aggregator.REFUSALS),
         ("hub.py", r"self\._note_end\(\s*\w+,\s*\"(\w+)\"", connections.CLOSE_REASONS),
         ("hub.py", r"self\._end\(\s*\w+,\s*CloseCode\.(\w+)", connections.CLOSE_REASONS),
         ("login.py", r"lock_out\(\s*\w+,\s*CloseCode\.(\w+)", connections.CLOSE_REASONS),
