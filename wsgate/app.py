@@ -14,7 +14,7 @@ import structlog
 from wsgate.addresses import AddressCounts
 from wsgate.blueprint import Blueprint
 from wsgate.capacity import Capacity
-from wsgate.control import REVOKE_SUBJECT
+from wsgate.control import control_subjects
 from wsgate.edge.acceptor import Acceptor
 from wsgate.edge.admission import Handshakes
 from wsgate.edge.handshake import protocol_factory
@@ -242,7 +242,9 @@ class Gateway:
                 user=nats.user,
                 password=nats.password,
                 token=nats.token,
-                control_subjects=() if self._blueprint.auth is None else (REVOKE_SUBJECT,),
+                control_subjects=control_subjects(
+                    revocations=self._blueprint.auth is not None, gaps=nats.aggregated
+                ),
             )
         ]
 

@@ -1,6 +1,7 @@
 """What a worker is told when it starts: plain data, checked already, which can be pickled.
 
 Settings are read and checked by the supervisor; workers never import what that takes, 10 MB each.
+``wsgate aggregate`` is told in the same way.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from wsgate.auth.options import TokenOptions
 from wsgate.limits import Limits
 from wsgate.log import LogFormat, LogLevel
+from wsgate.renaming import Renaming
 from wsgate.rules import Rules
 
 
@@ -42,6 +44,8 @@ class NatsBlueprint:
     user: str | None
     password: str | None = field(repr=False)
     token: str | None = field(repr=False)
+    aggregated: bool
+    """What comes was republished by ``wsgate aggregate``, which tells where some is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,3 +66,17 @@ class Blueprint:
     """None: publications come through the supervisor."""
     log_level: LogLevel
     log_format: LogFormat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AggregationBlueprint:
+    """What ``wsgate aggregate`` reads, and what it makes of it."""
+
+    renaming: Renaming
+    rules: Rules
+    channels: tuple[str, ...]
+    """What gateways subscribe to; ``nats`` has the same as raw subjects."""
+    window_s: float
+    channels_max: int
+    backlog_bytes_max: int
+    nats: NatsBlueprint

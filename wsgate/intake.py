@@ -15,7 +15,13 @@ import orjson
 import structlog
 
 from wsgate import protocol
-from wsgate.control import REVOKE_SUBJECT, BadControl, revoked_subjects
+from wsgate.control import (
+    GAP_SUBJECT,
+    REVOKE_SUBJECT,
+    BadControl,
+    missed_channels,
+    revoked_subjects,
+)
 from wsgate.core.fanout import Fanout
 from wsgate.core.frame import Frame
 from wsgate.core.recovery import OWN_EPOCH
@@ -197,11 +203,15 @@ class Intake:
     def control(self, subject: str, payload: bytes) -> None:
         """Carry out what a backend tells the gateway itself; counted if that is nonsense."""
         try:
+            if subject == GAP_SUBJECT:
+                self.feed_gap("control", missed_channels(payload))
+                return
             if subject != REVOKE_SUBJECT:
                 raise BadControl("there is no such control subject")
             subjects = revoked_subjects(payload)
         except BadControl as error:
-            self.controls_refused += 1
+            if subject != GAP_SUBJECT:
+                self.controls_refused += 1
             if self._complaints.admit("control") is not None:
                 log.warning(
                     "control message refused",

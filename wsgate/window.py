@@ -1,8 +1,8 @@
 """A flush window that adapts: none while the worker is quiet, wider as its CPU fills.
 
-Writes are where the CPU goes, and a window lets more publications share one. So it is widened while
-the worker is busier than BUSY, up to a bound, and narrowed while it is quieter than QUIET; in between
-it stays, since what it saves is what made the worker quieter.
+Writes are where the CPU goes, and a window lets more publications share one. So it is widened
+while the worker is busier than BUSY, up to a bound, and narrowed while it is quieter than QUIET; in
+between it stays, since what it saves is what made the worker quieter.
 """
 
 from __future__ import annotations

@@ -31,10 +31,12 @@ ALLOWED = {
     "rates": set(),
     "addresses": set(),
     "origins": set(),
-    "control": {"auth"},
+    "control": {"auth", "protocol"},
     "log": set(),
-    "blueprint": COMMON | {"auth", "log"},
-    "settings": COMMON | {"auth", "blueprint", "control", "log", "networks", "origins"},
+    "renaming": set(),
+    "signals": set(),
+    "blueprint": COMMON | {"auth", "log", "renaming"},
+    "settings": COMMON | {"auth", "blueprint", "control", "log", "networks", "origins", "renaming"},
     "core": set(),
     "edge": {"core", "throttle", "networks", "proxy_protocol", "rates"},
     "deflate": set(),
@@ -73,11 +75,13 @@ ALLOWED = {
     "worker": {"addresses", "app", "auth", "board", "capacity", "channel", "desk", "log", "orders"},
     "admin": set(),
     "supervisor": {"addresses", "admin", "auth", "blueprint", "board", "channel", "descriptors"}
-    | {"edge", "metrics", "orders", "procfs", "settings"},
+    | {"edge", "metrics", "orders", "procfs", "settings", "signals"},
+    "aggregate": COMMON
+    | {"admin", "blueprint", "control", "histogram", "metrics", "settings", "signals", "sources"},
     "tools": COMMON
     | {"auth", "blueprint", "control", "descriptors", "edge", "log", "settings"}
     | {"sources", "supervisor"},
-    "cli": {"log", "settings", "supervisor", "tools"},
+    "cli": {"aggregate", "log", "settings", "supervisor", "tools"},
     "__main__": {"cli", "tools"},
     "__init__": set(),
 }
@@ -187,15 +191,29 @@ except SystemExit as end:
 """
     loaded = modules_loaded_by(code)
     assert {"wsgate.supervisor.fleet", "wsgate.settings.reading", "wsgate.log"} <= loaded
-    assert not [name for name in loaded if name.startswith("wsgate.tools")]
+    assert not [name for name in loaded if name.startswith(("wsgate.tools", "wsgate.aggregate"))]
     assert not loaded & {"wsgate.hub", "picows", "nats", "uvloop"}, "what only workers need"
+
+
+def test_the_aggregator_never_loads_the_hub() -> None:
+    loaded = modules_loaded_by("import wsgate.aggregate.run")
+    assert {"wsgate.sources.nats", "wsgate.admin"} <= loaded
+    assert not loaded & {"wsgate.hub", "picows", "wsgate.app"}
+    assert not [
+        name
+        for name in loaded
+        if name.startswith(("wsgate.core", "wsgate.edge", "wsgate.supervisor", "wsgate.tools"))
+    ]
+
+
+UNWANTED = ("wsgate.tools", "wsgate.supervisor", "wsgate.aggregate")
 
 
 def test_a_worker_never_loads_what_only_the_supervisor_needs() -> None:
     loaded = modules_loaded_by("import wsgate.worker")
     assert {"wsgate.hub", "wsgate.desk"} <= loaded
     assert not loaded & {"pydantic", "pydantic_settings", "typer", "wsgate.settings"}
-    assert not [name for name in loaded if name.startswith(("wsgate.tools", "wsgate.supervisor"))]
+    assert not [name for name in loaded if name.startswith(UNWANTED)]
 
 
 def test_the_command_line_alone_loads_little() -> None:

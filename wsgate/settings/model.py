@@ -10,10 +10,18 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wsgate.auth.options import TokenOptions
 from wsgate.auth.permissions import EVERYTHING, NOTHING
-from wsgate.blueprint import AuthBlueprint, Blueprint, NatsBlueprint, TlsFiles
+from wsgate.blueprint import (
+    AggregationBlueprint,
+    AuthBlueprint,
+    Blueprint,
+    NatsBlueprint,
+    TlsFiles,
+)
 from wsgate.limits import Limits
+from wsgate.renaming import Renaming
 from wsgate.rules import overlaps
 from wsgate.settings.groups.access import Access
+from wsgate.settings.groups.aggregation import Aggregation
 from wsgate.settings.groups.arrival import Arrival
 from wsgate.settings.groups.clients import Clients
 from wsgate.settings.groups.delivery import Delivery
@@ -27,6 +35,7 @@ from wsgate.settings.relations import Relations
 # Python looks from left to right, so pydantic has the fields of the last of them first.
 class Settings(
     Logs,
+    Aggregation,
     Nats,
     Draining,
     Delivery,
@@ -115,16 +124,35 @@ class Settings(
             proxy_protocol=self.ws_proxy_protocol == "on",
             tls=self._tls(),
             auth=self._auth(),
-            nats=NatsBlueprint(
-                servers=self.nats_url,
-                subjects=self.nats_subjects,
-                creds_file=self.nats_creds,
-                user=self.nats_user,
-                password=_revealed(self.nats_password),
-                token=_revealed(self.nats_token),
-            ),
+            nats=self._nats(self.nats_subjects),
             log_level=self.log_level,
             log_format=self.log_format,
+        )
+
+    def _nats(self, subjects: tuple[str, ...]) -> NatsBlueprint:
+        return NatsBlueprint(
+            servers=self.nats_url,
+            subjects=subjects,
+            creds_file=self.nats_creds,
+            user=self.nats_user,
+            password=_revealed(self.nats_password),
+            token=_revealed(self.nats_token),
+            aggregated=self.ws_aggregate_from is not None,
+        )
+
+    def aggregation(self) -> AggregationBlueprint | None:
+        """What ``wsgate aggregate`` is told; None if there is nothing for it to read."""
+        if self.ws_aggregate_from is None:
+            return None
+        renaming = Renaming(raw=self.ws_aggregate_from, channels=self.ws_aggregate_to)
+        return AggregationBlueprint(
+            renaming=renaming,
+            rules=self.ws_rules,
+            channels=self.nats_subjects,
+            window_s=self.ws_aggregate_window_ms / 1000,
+            channels_max=self.ws_max_channels,
+            backlog_bytes_max=self.ws_aggregate_max_backlog_bytes,
+            nats=self._nats(tuple(renaming.raw_of(channel) for channel in self.nats_subjects)),
         )
 
     def _tls(self) -> TlsFiles | None:

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator
 
 from wsgate.networks import TrustedNetworks
 from wsgate.origins import Origins
-from wsgate.protocol import is_channel_or_pattern
+from wsgate.protocol import is_channel, is_channel_or_pattern
 from wsgate.rules import Rules, overlaps
 
 _LINKS = ("tcp://", "udp://", "sctp://")
@@ -113,6 +113,15 @@ def subjects(subjects: Sequence[str]) -> tuple[str, ...]:
                 # NATS would deliver what both match twice.
                 raise ValueError(f"{earlier!r} and {subject!r} overlap")
     return tuple(subjects)
+
+
+def prefix(text: str) -> str:
+    """Whole tokens that names begin with; or nothing."""
+    if text.endswith("."):
+        raise ValueError("the dot at its end is not part of it: leave that out")
+    if text and not is_channel(text):
+        raise ValueError("it is not made of tokens of a NATS subject, without wildcards")
+    return text
 
 
 def origins(entries: Sequence[str]) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ class Delivery(BaseModel):
         Allowed(f"auto, or a whole number of milliseconds, 0 to {FLUSH_WINDOW_MS_MAX}"),
     ] = Field(
         default=0,
-        description="How long publications are gathered before they are written; auto: as CPU fills",
+        description="How long publications are gathered before they are written; auto: by load",
     )
     ws_deflate: Annotated[bool, Allowed("true or false")] = Field(
         default=True,
