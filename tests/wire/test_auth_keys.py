@@ -17,7 +17,7 @@ from tests.support.issuer import Issuer, jwk, jwks, token
 from tests.support.loop import on_loop
 from wsgate.auth.keys import KeySource
 from wsgate.auth.limits import KeyLimits
-from wsgate.login import WAITING_MESSAGES_MAX
+from wsgate.session import WAITING_MESSAGES_MAX
 
 
 @asynccontextmanager
