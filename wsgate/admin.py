@@ -17,6 +17,7 @@ from prometheus_client.exposition import choose_encoder
 SHUTDOWN_TIMEOUT_S = 1.0
 NO_STORE = {"Cache-Control": "no-store"}
 TOP_MAX = 1000
+BODY_BYTES_MAX = 1024 * 1024
 INDEX = """\
 wsgate {version}
 
@@ -25,6 +26,7 @@ wsgate {version}
   /metrics  for Prometheus
   /debug/channels?top=20  the busiest channels: subscribers, publications
   /ticket   POST with "Authorization: Bearer <token>": a ticket to use once, as ?ticket=...
+  /publish  POST with "Authorization: Bearer <WS_PUBLISH_TOKEN>": {{"channel": "...", "data": ...}}
 """
 
 
@@ -39,8 +41,8 @@ server_log = logging.getLogger("wsgate.admin")
 server_log.addFilter(_without_request)
 
 
-class TicketOffice(Protocol):
-    """Gives tickets; ``wsgate.supervisor.tickets`` has one."""
+class Office(Protocol):
+    """Answers requests of one kind, such as for tickets; ``wsgate.supervisor`` has them."""
 
     async def serve(self, request: web.Request) -> web.Response: ...
 
@@ -72,12 +74,13 @@ class Admin:
         host: str,
         port: int,
         overview: Overview,
-        ticket_office: TicketOffice | None = None,
+        ticket_office: Office | None = None,
+        publishing: Office | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._overview = overview
-        application = web.Application()
+        application = web.Application(client_max_size=BODY_BYTES_MAX)
         application.router.add_get("/", self._index)
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
@@ -87,6 +90,8 @@ class Admin:
             application.router.add_post("/ticket", ticket_office.serve)
         else:
             application.router.add_post("/ticket", _no_tickets)
+        publish = _no_publishing if publishing is None else publishing.serve
+        application.router.add_post("/publish", publish)
         # No access log: a scrape every few seconds is no news.
         self._runner = web.AppRunner(
             application,
@@ -156,6 +161,10 @@ def _verdict(good: str, bad: str, reasons: list[str]) -> web.Response:
 
 async def _no_tickets(request: web.Request) -> web.Response:
     return refusal(404, "there are no tickets: this gateway asks nobody for a token (WS_AUTH=none)")
+
+
+async def _no_publishing(request: web.Request) -> web.Response:
+    return refusal(404, "nobody may publish here: WS_PUBLISH_TOKEN is not set")
 
 
 def refusal(status: int, error: str) -> web.Response:

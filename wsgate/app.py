@@ -15,7 +15,7 @@ from wsgate.auth.authenticator import Authenticator, Redeem
 from wsgate.auth.keys import KeySource
 from wsgate.auth.keyset import KeysUnusable
 from wsgate.auth.origins import origin
-from wsgate.blueprint import Blueprint
+from wsgate.blueprint import Blueprint, NatsBlueprint
 from wsgate.capacity import Capacity
 from wsgate.control import REVOKE_SUBJECT
 from wsgate.edge.acceptor import Acceptor
@@ -29,6 +29,7 @@ from wsgate.origins import Origins
 from wsgate.sources import Feed, Source
 from wsgate.sources.local import LocalSource
 from wsgate.sources.nats import NatsSource
+from wsgate.sources.remote import RemoteSource
 from wsgate.stalls import Stalls
 from wsgate.upgrade import Upgrade
 
@@ -42,7 +43,7 @@ SourceFactory = Callable[[Feed], Sequence[Source]]
 class Gateway:
     """What serves clients in one process: hub, sources, and the socket that it is given.
 
-    ``source_factory`` takes the place of the NATS source that the blueprint describes. ``redeem``
+    ``source_factory`` takes the place of the sources that the blueprint describes. ``redeem``
     asks whoever gives tickets; without it no ticket is any good.
     """
 
@@ -59,7 +60,7 @@ class Gateway:
         self._blueprint = blueprint
         self._limits = blueprint.limits
         self._listening = listening
-        self._source_factory = source_factory or self._own_source
+        self._source_factory = source_factory or self._own_sources
         self._capacity = capacity
         self._addresses = addresses
         per_address_max = self._limits.connections_per_address_max
@@ -212,22 +213,27 @@ class Gateway:
             setting = self._blueprint.auth.setting
             raise OSError(errno.EINVAL, f"{setting} cannot be used: {error}") from error
 
-    def _own_source(self, feed: Feed) -> Sequence[Source]:
-        nats = self._blueprint.nats
-        if nats is None:
-            return [LocalSource(feed)]
-        return [
-            NatsSource(
-                feed,
-                nats.servers,
-                nats.subjects,
-                creds_file=nats.creds_file,
-                user=nats.user,
-                password=nats.password,
-                token=nats.token,
-                control_subjects=() if self._blueprint.auth is None else (REVOKE_SUBJECT,),
-            )
+    def _own_sources(self, feed: Feed) -> Sequence[Source]:
+        sources: list[Source] = [
+            RemoteSource(feed, name) for name in self._blueprint.remote_sources
         ]
+        nats = self._blueprint.nats
+        if nats is not None:
+            sources.append(self._nats_source(feed, nats))
+        # Without any, what the supervisor tells is all there is: that cannot be lost.
+        return sources or [LocalSource(feed)]
+
+    def _nats_source(self, feed: Feed, nats: NatsBlueprint) -> NatsSource:
+        return NatsSource(
+            feed,
+            nats.servers,
+            nats.subjects,
+            creds_file=nats.creds_file,
+            user=nats.user,
+            password=nats.password,
+            token=nats.token,
+            control_subjects=() if self._blueprint.auth is None else (REVOKE_SUBJECT,),
+        )
 
 
 NOT_READY = {

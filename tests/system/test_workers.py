@@ -396,11 +396,11 @@ async def test_the_limit_by_address_holds_while_workers_are_replaced(
     clients += [await Client.connect(gateway.port) for _ in range(10)]
     surplus = await Client.dial(gateway.port)
     assert (await surplus.ask(request())).status == 503
-    assert alive(old), "its clients are not gone"
+    assert exists(old), "its clients are not gone"
     surplus.close()
     for client in clients[:10]:
         client.close()
-    await until(lambda: not alive(old), "it to be gone")
+    await until(lambda: not exists(old), "it to be gone")
     clients += [await Client.connect(gateway.port) for _ in range(10)]
     surplus = await Client.dial(gateway.port)
     assert (await surplus.ask(request())).status == 503

@@ -25,6 +25,7 @@ ALLOWED = {
     "limits": {"protocol"},
     "throttle": set(),
     "backoff": set(),
+    "raw_json": set(),
     "descriptors": set(),
     "proxy_protocol": set(),
     "networks": set(),
@@ -34,7 +35,9 @@ ALLOWED = {
     "control": {"auth"},
     "log": set(),
     "blueprint": COMMON | {"auth", "log"},
-    "settings": COMMON | {"auth", "blueprint", "control", "log", "networks", "origins"},
+    "settings": COMMON
+    | {"auth", "blueprint", "control", "log", "networks", "origins"}
+    | {"raw_json"},
     "core": set(),
     "edge": {"core", "throttle", "networks", "proxy_protocol", "rates"},
     "deflate": set(),
@@ -54,7 +57,7 @@ ALLOWED = {
     | {"addresses", "auth", "capacity", "departures", "intake", "login", "session"}
     | {"core", "flush", "histogram", "subscribing", "turns"},
     "auth": COMMON,
-    "sources": COMMON,
+    "sources": COMMON | {"raw_json"},
     "upgrade": COMMON | {"auth", "deflate", "hub", "edge", "networks", "origins"},
     "metrics": {"auth", "histogram", "hub", "procfs", "regulator", "sources"},
     "app": COMMON
@@ -64,11 +67,12 @@ ALLOWED = {
     "orders": {"blueprint"},
     "heap": set(),
     "procfs": set(),
-    "desk": {"app", "auth", "channel", "heap", "metrics"},
+    "desk": {"app", "auth", "channel", "heap", "metrics", "sources"},
     "worker": {"addresses", "app", "auth", "board", "capacity", "channel", "desk", "log", "orders"},
     "admin": set(),
-    "supervisor": {"addresses", "admin", "auth", "blueprint", "board", "channel", "descriptors"}
-    | {"edge", "metrics", "orders", "procfs", "settings"},
+    "supervisor": COMMON
+    | {"addresses", "admin", "auth", "blueprint", "board", "channel", "descriptors", "edge"}
+    | {"metrics", "orders", "procfs", "raw_json", "settings", "sources"},
     "tools": COMMON
     | {"auth", "blueprint", "control", "descriptors", "edge", "log", "settings"}
     | {"sources", "supervisor"},

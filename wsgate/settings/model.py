@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from typing import Final
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wsgate.auth.permissions import EVERYTHING, NOTHING
 from wsgate.auth.verifier import TokenOptions
-from wsgate.blueprint import AuthBlueprint, Blueprint, NatsBlueprint, TlsFiles
+from wsgate.blueprint import AuthBlueprint, Blueprint, NatsBlueprint, PollBlueprint, TlsFiles
 from wsgate.limits import Limits
 from wsgate.rules import overlaps
 from wsgate.settings.groups.access import Access
@@ -21,13 +22,19 @@ from wsgate.settings.groups.draining import Draining
 from wsgate.settings.groups.listening import WORKERS_MAX, Listening
 from wsgate.settings.groups.logs import Logs
 from wsgate.settings.groups.nats import Nats
+from wsgate.settings.groups.polling import Polling
+from wsgate.settings.groups.publishing import Publishing
 from wsgate.settings.relations import Relations
+
+POLL_SOURCE: Final = "poll"
 
 
 # Python looks from left to right, so pydantic has the fields of the last of them first.
 class Settings(
     Logs,
     Nats,
+    Publishing,
+    Polling,
     Draining,
     Delivery,
     Access,
@@ -89,17 +96,36 @@ class Settings(
         """What NATS is asked for in vain: no rule makes a channel of any of it."""
         return [
             subject
-            for subject in self.nats_subjects
+            for subject in self._asked_of_nats()
             if not any(overlaps(subject, rule.subject) for rule in self.ws_rules)
         ]
 
     def rules_without_subject(self) -> list[str]:
-        """The subjects of rules for which NATS is not asked."""
+        """The subjects of rules for which nobody is asked."""
+        asked = [*self._asked_of_nats(), *self._polled()]
+        if not self.nats_url and self.ws_publish_token is not None:
+            return []  # who publishes says what for
         return [
             rule.subject
             for rule in self.ws_rules
-            if not any(overlaps(subject, rule.subject) for subject in self.nats_subjects)
+            if not any(overlaps(subject, rule.subject) for subject in asked)
         ]
+
+    def subjects_also_polled(self) -> list[str]:
+        """What NATS is asked for although the backend that is polled may bring it as well."""
+        return [
+            subject
+            for subject in self._asked_of_nats()
+            if any(overlaps(subject, pattern) for pattern in self._polled())
+        ]
+
+    def _asked_of_nats(self) -> tuple[str, ...]:
+        return self.nats_subjects if self.nats_url else ()
+
+    def _polled(self) -> tuple[str, ...]:
+        if self.ws_poll_url is None:
+            return ()
+        return (self.ws_poll_channel.replace("{id}", "*"),)
 
     def blueprint(self) -> Blueprint:
         """What workers are told."""
@@ -113,16 +139,44 @@ class Settings(
             proxy_protocol=self.ws_proxy_protocol == "on",
             tls=self._tls(),
             auth=self._auth(),
-            nats=NatsBlueprint(
-                servers=self.nats_url,
-                subjects=self.nats_subjects,
-                creds_file=self.nats_creds,
-                user=self.nats_user,
-                password=_revealed(self.nats_password),
-                token=_revealed(self.nats_token),
-            ),
+            nats=self._nats(),
+            remote_sources=() if self.ws_poll_url is None else (POLL_SOURCE,),
             log_level=self.log_level,
             log_format=self.log_format,
+        )
+
+    def poll(self) -> PollBlueprint | None:
+        """What the supervisor is told, which polls for all workers."""
+        if self.ws_poll_url is None:
+            return None
+        return PollBlueprint(
+            url=self.ws_poll_url,
+            token=_revealed(self.ws_poll_token),
+            interval_s=self.ws_poll_interval_ms / 1000,
+            timeout_s=self.ws_poll_timeout_s,
+            bytes_max=self.ws_poll_max_bytes,
+            ids_max=self.ws_poll_max_ids,
+            items=self.ws_poll_items,
+            id=self.ws_poll_id,
+            version=self.ws_poll_version,
+            cursor=self.ws_poll_cursor,
+            channel=self.ws_poll_channel,
+        )
+
+    def publish_token(self) -> str | None:
+        """Of who may publish on the admin port; None if nobody may."""
+        return _revealed(self.ws_publish_token)
+
+    def _nats(self) -> NatsBlueprint | None:
+        if not self.nats_url:
+            return None
+        return NatsBlueprint(
+            servers=self.nats_url,
+            subjects=self.nats_subjects,
+            creds_file=self.nats_creds,
+            user=self.nats_user,
+            password=_revealed(self.nats_password),
+            token=_revealed(self.nats_token),
         )
 
     def _tls(self) -> TlsFiles | None:

@@ -106,6 +106,11 @@ class NatsLink:
         return len(self._denied)
 
     @property
+    def payload_bytes_max(self) -> int:
+        """What the server takes in one publication."""
+        return self._client.max_payload
+
+    @property
     def server_version(self) -> str:
         """As the server calls it."""
         version = self._client.connected_server_version
@@ -117,6 +122,19 @@ class NatsLink:
     async def round_trip_s(self) -> float:
         """How long the server takes to answer. For ever, if it does not: set a limit."""
         return await self._client.rtt(timeout=_NO_TIMEOUT_S)
+
+    async def publish(self, publications: Sequence[tuple[str, bytes]]) -> None:
+        """Return when the server has seen all of these; of one that it denies the owner is told.
+
+        Raises what loses the link, LinkTimeout, or what nats-py has against one of them. Of those
+        before it nobody can tell then.
+        """
+        await self._unless_lost(self._publish(publications), self._limits.heartbeat_timeout_s)
+
+    async def _publish(self, publications: Sequence[tuple[str, bytes]]) -> None:
+        for subject, payload in publications:
+            await self._client.publish(subject, payload)
+        await self._confirm()
 
     async def open(self) -> None:
         """Return when the server has confirmed the subscriptions; raise what stands in the way."""
@@ -226,7 +244,7 @@ class NatsLink:
             if self._lost.done():
                 raise self._lost.result()
             if not task.done():
-                raise LinkTimeout(f"not connected and subscribed within {timeout_s:g} s")
+                raise LinkTimeout(f"the server has confirmed nothing within {timeout_s:g} s")
             task.result()
         finally:
             await _end(task)

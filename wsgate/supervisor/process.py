@@ -114,6 +114,15 @@ class WorkerProcess:
         """See :meth:`wsgate.channel.Channel.ask`."""
         return await self._channel.ask(question, argument, timeout_s)
 
+    @property
+    def backlog_bytes(self) -> int:
+        """See :attr:`wsgate.channel.Channel.backlog_bytes`."""
+        return self._channel.backlog_bytes
+
+    async def has_read(self) -> None:
+        """See :meth:`wsgate.channel.Channel.has_read`."""
+        await self._channel.has_read()
+
     def tell(self, what: str, argument: Any = None) -> None:
         """See :meth:`wsgate.channel.Channel.tell`."""
         self._channel.tell(what, argument)
