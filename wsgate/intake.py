@@ -6,6 +6,7 @@ Owns the core, and when it flushes. The other half of the hub, with the connecti
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import Collection, Sequence
 
@@ -19,11 +20,12 @@ from wsgate.core.frame import Frame
 from wsgate.core.roster import TooManyChannels
 from wsgate.core.sink import Sink
 from wsgate.deflate import compress
+from wsgate.epochs import Epochs
 from wsgate.flush import Flushing, now_ms
 from wsgate.histogram import Histogram
 from wsgate.limits import Limits
 from wsgate.regulator import Regulator
-from wsgate.rules import Rules
+from wsgate.rules import Rule, Rules
 from wsgate.throttle import Throttle
 
 log = structlog.get_logger("wsgate.hub")
@@ -48,8 +50,11 @@ class Intake:
             control_bytes_max=limits.control_bytes_max,
             compress=compress,
             deflate_bytes_min=limits.deflate_bytes_min,
+            history=[_kept(rule) for rule in rules],
+            epoch=secrets.token_hex(4),
             now_ms=now_ms(),
         )
+        self._epochs = Epochs(self.core)
         self._flushing = Flushing(self._loop, self.core, flush_window_s, self._after_flush)
         self._feeds_stale: set[str] = set()
         self.regulator: Regulator | None = None
@@ -81,7 +86,7 @@ class Intake:
         """Cut off every connection of these; how many."""
         raise NotImplementedError
 
-    def publish(self, subject: str, payload: bytes) -> bool:
+    def publish(self, subject: str, payload: bytes, seq: int = 0, epoch: str = "") -> bool:
         """Publish JSON on the channel named like the subject; False if refused, and counted."""
         channel = self.channel_of(subject)
         if channel is None:
@@ -89,31 +94,50 @@ class Intake:
         if len(payload) > self._limits.payload_bytes_max:
             return self._refuse("too_large", subject, size=len(payload))
         if self.regulator is None:
-            return self.pass_on(channel, subject, payload)
+            return self.pass_on(channel, subject, payload, seq, epoch)
         if self.core.is_event(channel):
-            return self.regulator.event(channel, subject, payload)
-        return self.regulator.state(channel, subject, payload)
+            return self.regulator.event(channel, subject, payload, seq, epoch)
+        return self.regulator.state(channel, subject, payload, seq, epoch)
 
     def channel_of(self, subject: str) -> int | None:
         """The channel named like the subject; None if there can be none, and that is counted."""
         channel = self.core.find_channel(subject)
         return self._open_channel(subject) if channel is None else channel
 
-    def pass_on(self, channel: int, subject: str, payload: bytes) -> bool:
+    def pass_on(self, channel: int, subject: str, payload: bytes, seq: int, epoch: str) -> bool:
+        if not self._is_json(subject, payload):
+            return False
+        if self.core.publish(channel, payload, seq, self._epochs.id(epoch) if seq else 0):
+            self._flushing.publication_came()
+        return True
+
+    def begin_epoch(self, source: str, epoch: str, subjects: Sequence[str], floor: int) -> None:
+        self._epochs.begin(source, epoch, subjects, floor)
+        self._flushing.publications_wait()
+
+    def restore(self, subject: str, payload: bytes, seq: int, epoch: str) -> bool:
+        channel = self.channel_of(subject)
+        if channel is None or not self._is_json(subject, payload):
+            return False
+        if len(payload) > self._limits.payload_bytes_max:
+            return self._refuse("too_large", subject, size=len(payload))
+        if self.core.restore(channel, payload, seq, self._epochs.id(epoch)):
+            self._flushing.publication_came()
+        return True
+
+    def _is_json(self, subject: str, payload: bytes) -> bool:
         try:
             orjson.loads(payload)
         except orjson.JSONDecodeError as error:
             return self._refuse("not_json", subject, error=str(error))
-        if self.core.publish(channel, payload):
-            self._flushing.publication_came()
         return True
 
     def is_wanted(self, channel: int) -> bool:
         return self.core.is_wanted(channel)
 
-    def drop(self, channel: int, subject: str, limit: str) -> None:
+    def drop(self, channel: int, subject: str, limit: str, seq: int, epoch: str) -> None:
         assert self.regulator is not None, "there is no limit"
-        self.core.lose(channel)  # the next event, or the heartbeat, takes the gap along
+        self.core.lose(channel, seq, self._epochs.id(epoch) if seq else 0)  # the next event, or the heartbeat, takes the gap along
         if self._complaints.admit(limit) is not None:
             log.warning(
                 "event dropped",
@@ -135,7 +159,7 @@ class Intake:
             self._refuse("no_rule", subject)
             return None
         try:
-            return self.core.open_channel(subject, rule)
+            return self.core.open_channel(subject, rule, self._epochs.of(subject))
         except TooManyChannels:
             self._refuse("too_many_channels", subject)
             return None
@@ -201,3 +225,8 @@ class Intake:
         return protocol.encode_gap(
             [rule.subject for place, rule in enumerate(self._rules) if mask >> place & 1]
         )
+
+
+def _kept(rule: Rule) -> tuple[int, int, int]:
+    """What is kept of the events of the rule's channels, as the core wants it."""
+    return rule.history_events, rule.history_bytes, int(rule.history_age_s * 1000)

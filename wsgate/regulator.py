@@ -30,10 +30,10 @@ class Host(Protocol):
     def is_wanted(self, channel: int) -> bool:
         """Whether anybody is subscribed."""
 
-    def pass_on(self, channel: int, subject: str, payload: bytes) -> bool:
+    def pass_on(self, channel: int, subject: str, payload: bytes, seq: int, epoch: str) -> bool:
         """Check and publish; False if it was refused, and counted."""
 
-    def drop(self, channel: int, subject: str, limit: str) -> None:
+    def drop(self, channel: int, subject: str, limit: str, seq: int, epoch: str) -> None:
         """Tell an event's subscribers that they miss it."""
 
 
@@ -54,7 +54,7 @@ class Regulator:
             )
             if per_s is not None
         }
-        self._waiting: OrderedDict[str, bytes] = OrderedDict()
+        self._waiting: OrderedDict[str, tuple[bytes, int, str]] = OrderedDict()
         self._event_was_last = False
         self._lacked = TAKEN  # which rate it is that others wait for
         self.conflated: Counter[str] = Counter()
@@ -65,27 +65,27 @@ class Regulator:
         """State values that wait for a rate."""
         return len(self._waiting)
 
-    def state(self, channel: int, subject: str, payload: bytes) -> bool:
+    def state(self, channel: int, subject: str, payload: bytes, seq: int, epoch: str) -> bool:
         """Publish, or let it wait; False if it was refused."""
         if subject in self._waiting:
-            self._waiting[subject] = payload
+            self._waiting[subject] = payload, seq, epoch
             self.conflated[self._lacked] += 1
             return True
         if not self._waiting and self._take(channel):
-            return self._host.pass_on(channel, subject, payload)
-        self._waiting[subject] = payload
+            return self._host.pass_on(channel, subject, payload, seq, epoch)
+        self._waiting[subject] = payload, seq, epoch
         return True
 
-    def event(self, channel: int, subject: str, payload: bytes) -> bool:
+    def event(self, channel: int, subject: str, payload: bytes, seq: int, epoch: str) -> bool:
         """Publish, or drop it; False if it was dropped or refused."""
         if self._event_was_last and self._waiting:
             self._release_one()
         if not self._take(channel):
             self.dropped[self._lacked] += 1
-            self._host.drop(channel, subject, self._lacked)
+            self._host.drop(channel, subject, self._lacked, seq, epoch)
             return False
         self._event_was_last = True
-        return self._host.pass_on(channel, subject, payload)
+        return self._host.pass_on(channel, subject, payload, seq, epoch)
 
     def release(self) -> None:
         """Time has passed: publish what waited, as far as the rates allow now."""
@@ -100,7 +100,7 @@ class Regulator:
             if not self._take(channel):
                 return False
             self._event_was_last = False
-            self._host.pass_on(channel, subject, self._waiting[subject])
+            self._host.pass_on(channel, subject, *self._waiting[subject])
         del self._waiting[subject]
         return True
 

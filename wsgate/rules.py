@@ -21,6 +21,10 @@ import orjson
 from wsgate.protocol import RESERVED_TYPES, is_channel_or_pattern
 
 RULES_MAX: Final = 64
+HISTORY_EVENTS: Final = 256  # of a channel
+HISTORY_EVENTS_MAX: Final = 32_768
+HISTORY_BYTES: Final = 16 * 1024 * 1024  # of all channels of a rule
+HISTORY_AGE_S: Final = 300.0
 
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}").fullmatch
 
@@ -43,6 +47,9 @@ class Rule:
     type: str
     kind: Kind
     overflow: Overflow = Overflow.GAP
+    history_events: int = -1  # -1, here and below: as long as nobody says otherwise
+    history_bytes: int = -1
+    history_age_s: float = -1
 
     def __post_init__(self) -> None:
         if not is_channel_or_pattern(self.subject):
@@ -59,6 +66,18 @@ class Rule:
             raise ValueError(
                 "overflow 'close' is for events: state is never cut off for being slow"
             )
+        self._settle("history_events", HISTORY_EVENTS, HISTORY_EVENTS_MAX)
+        self._settle("history_bytes", HISTORY_BYTES, 2**40)
+        self._settle("history_age_s", HISTORY_AGE_S, 30 * 86_400)
+
+    def _settle(self, name: str, default: float, most: float) -> None:
+        value = getattr(self, name)
+        if value == -1:
+            object.__setattr__(self, name, default if self.kind is Kind.EVENT else 0)
+        elif self.kind is Kind.STATE and value:
+            raise ValueError(f"{name} is for events: of state only the latest is remembered")
+        elif not 0 <= value <= most:
+            raise ValueError(f"{name} is {value}, not from 0 to {most:.0f}")
 
 
 class Rules:
@@ -174,7 +193,11 @@ def _rule(entry: Any) -> Rule:
     for name, value in entry.items():
         if name not in names:
             raise ValueError(f"a rule has no field {name!r}; allowed are {', '.join(names)}")
-        if not isinstance(value, str):
+        if name.startswith("history_"):
+            whole = type(value) is int or (name == "history_age_s" and type(value) is float)
+            if not whole:
+                raise ValueError(f"{name} of a rule is a number, not {value!r}")
+        elif not isinstance(value, str):
             raise ValueError(f"{name} of a rule is a string, not {value!r}")
     for name in names[:3]:
         if name not in entry:

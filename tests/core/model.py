@@ -112,6 +112,7 @@ class Connection:
     gapped: int = 0
     owed: dict[str, None] = field(default_factory=dict)
     blocked: bool = False
+    paused: bool = False
     closing: bool = False
     doomed: bool = False
     urgent: bool = False
@@ -128,7 +129,8 @@ class Connection:
 
     @property
     def writable(self) -> bool:
-        return self.owes and not self.blocked and not self.doomed
+        work = bool(self.control or self.close) if self.paused else self.owes
+        return work and not self.blocked and not self.doomed
 
     @property
     def deaf(self) -> bool:
@@ -240,9 +242,7 @@ class Model:
         if channel.pending:
             self._spread(channel)
         self._join(connection, name, interval_ms)
-        if not channel.published:
-            return 0
-        if channel.is_state:
+        if channel.published and channel.is_state:
             self._owe(connection, name)
         return channel.seq
 
@@ -437,6 +437,7 @@ class Model:
             self._give_up_all(connection)
         connection.close = encode(CLOSE, payload)
         connection.closing = True
+        connection.paused = False
         connection.urgent = connection.writable
 
     def pardon(self, handle: int) -> None:
@@ -481,6 +482,14 @@ class Model:
         if connection.writable and (connection.control or connection.close):
             connection.urgent = True
 
+    def pause(self, handle: int) -> None:
+        connection = self.connections[handle]
+        connection.paused = not connection.closing
+        connection.urgent = connection.urgent and connection.writable
+
+    def unpause(self, handle: int) -> None:
+        self.connections[handle].paused = False
+
     # flushes
 
     def begin_slice(self, now_ms: int, visits: int) -> None:
@@ -501,12 +510,12 @@ class Model:
         connection = self.connections[handle]
         assert connection.writable, "nothing should be written"
         connection.urgent = False
-        if connection.gapped:
+        if connection.gapped and not connection.paused:
             frame = encode(TEXT, gap_message(connection.gapped))
             connection.events.append(Queued(frame))
             connection.gapped = 0
             self.totals["gaps"] += 1
-        for name in connection.owed:
+        for name in () if connection.paused else connection.owed:
             channel = self.channels[name]
             self.totals["frames_encoded"] += not channel.encoded
             channel.encoded = True

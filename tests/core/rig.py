@@ -50,7 +50,7 @@ def text(payload: bytes) -> Frame:
 class Rig:
     """A ``Fanout`` on a ``Wire``. Connections are handles; channels are names."""
 
-    def __init__(self, **limits: int) -> None:
+    def __init__(self, **limits: Any) -> None:
         self.wire = Wire()
         self.core = Fanout(self.wire, RULES, gap_message, **(LIMITS | limits))
         self.delivery = self.core.delivery

@@ -529,6 +529,7 @@ def test_the_backlog_is_the_sum_of_what_is_owed() -> None:
         "events": 1,
         "states": 2,
         "blocked_connections": 1,
+        "paused_connections": 0,
     }
 
 
@@ -544,3 +545,51 @@ def test_totals_say_what_was_written() -> None:
     assert totals["replies"] == 1
     assert totals["written_bytes"] == len(rig.stream(handle))
     assert totals["blocked"] == 0
+
+
+def test_a_paused_connection_gets_replies_only_and_then_what_waited() -> None:
+    rig = Rig()
+    handle = rig.open("event.a", "state.a")
+    rig.delivery.pause(handle)
+    for number in range(3):
+        rig.publish("event.a", b"%d" % number)
+        rig.publish("state.a", b"%d" % number)
+        rig.flush()
+    assert rig.frames(handle) == []
+    assert rig.total("writes") == 0
+    rig.delivery.reply(handle, text(b'"pong"'))
+    rig.flush_replies()
+    assert rig.received(handle) == [b'"pong"']
+    assert not rig.core.owes_publications, "nothing to do for it"
+    rig.delivery.unpause(handle)
+    rig.clear()
+    rig.flush()
+    assert rig.values(handle) == [
+        ("event.a", 0), ("event.a", 1), ("event.a", 2), ("state.a", 2),
+    ]  # fmt: skip
+    assert rig.total("writes") == 2
+    rig.core.check()
+
+
+def test_a_paused_connection_that_ends_gets_what_it_is_owed_first() -> None:
+    rig = Rig()
+    handle = rig.open("event.a")
+    rig.delivery.pause(handle)
+    rig.publish("event.a", b"1")
+    rig.flush()
+    rig.delivery.end(handle, Frame.close(1012, "bye"), True)
+    rig.flush_replies()
+    assert [frame.opcode for frame in rig.frames(handle)] == [1, 8]
+
+
+def test_a_state_that_only_paused_connections_want_is_not_encoded() -> None:
+    rig = Rig()
+    handle = rig.open("state.a")
+    rig.delivery.pause(handle)
+    for number in range(10):
+        rig.publish("state.a", b"%d" % number)
+        rig.flush()
+    assert rig.total("frames_encoded") == 0
+    rig.delivery.unpause(handle)
+    rig.flush()
+    assert rig.total("frames_encoded") == 1

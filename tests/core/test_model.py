@@ -284,6 +284,18 @@ class CoreAgainstModel(RuleBasedStateMachine):
 
     # flushes
 
+    @rule(place=places, paused=st.booleans())
+    def pause(self, place: int, paused: bool) -> None:
+        handle = self.handles[place]
+        if not self._lives(handle):
+            return
+        if paused:
+            self.delivery.pause(handle)
+            self.model.pause(handle)
+        else:
+            self.delivery.unpause(handle)
+            self.model.unpause(handle)
+
     @rule(visits=visits, passed_ms=st.integers(0, 50), chokes=chokes)
     def flush(self, visits: int, passed_ms: int, chokes: list[tuple[int, int, Carry]]) -> None:
         for choke in chokes:
@@ -410,6 +422,7 @@ class CoreAgainstModel(RuleBasedStateMachine):
             "events_bytes": connection.events_bytes,
             "states": len(connection.owed),
             "blocked": connection.blocked,
+            "paused": connection.paused,
             "gapped": connection.gapped,
         }
         assert set(self.core.index.topics_of(slot)) == set(connection.subscriptions)
@@ -421,6 +434,8 @@ class CoreAgainstModel(RuleBasedStateMachine):
             return
         for handle in self.model.connections:
             self._resume(handle)
+            self.delivery.unpause(handle)
+            self.model.unpause(handle)
         self._flush_all()
         self.tick(100_000, [])
         self._flush_all()

@@ -24,19 +24,19 @@ class Intake:
     def is_wanted(self, channel: int) -> bool:
         return channel % 2 == 1
 
-    def pass_on(self, channel: int, subject: str, payload: bytes) -> bool:
+    def pass_on(self, channel: int, subject: str, payload: bytes, seq: int, epoch: str) -> bool:
         assert int(subject) == channel
         self.passed.append((subject, payload))
         return True
 
-    def drop(self, channel: int, subject: str, limit: str) -> None:
+    def drop(self, channel: int, subject: str, limit: str, seq: int, epoch: str) -> None:
         self.dropped.append((subject, limit))
 
     def state(self, channel: int, payload: bytes) -> bool:
-        return self.regulator.state(channel, str(channel), payload)
+        return self.regulator.state(channel, str(channel), payload, 0, "")
 
     def event(self, channel: int, payload: bytes) -> bool:
-        return self.regulator.event(channel, str(channel), payload)
+        return self.regulator.event(channel, str(channel), payload, 0, "")
 
 
 def test_a_seconds_worth_passes_at_once_and_then_events_are_dropped() -> None:

@@ -11,8 +11,11 @@ class Channels:
         """Channels that are known."""
 
     @property
-    def seq_floor(self) -> int:
-        """No channel that was forgotten ever got past this."""
+    def epoch_names(self) -> list[str]:
+        """The epochs of positions, by id; the first is the gateway's own."""
+
+    def open_epoch(self, name: str, floor: int = 0) -> int:
+        """The id of the epoch that a source's positions are of."""
 
     def busiest(self, top: int) -> list[tuple[int, int]]:
         """The (publications, id) of those published most since they are known, at most `top`."""

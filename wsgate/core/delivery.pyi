@@ -20,6 +20,7 @@ class _Owed(TypedDict):
     events_bytes: int
     states: int
     blocked: bool
+    paused: bool
     gapped: int
 
 class Delivery:
@@ -64,6 +65,12 @@ class Delivery:
 
     def resume(self, handle: int) -> None:
         """The transport is empty again."""
+
+    def pause(self, handle: int) -> None:
+        """The client wants no publications for now: they wait, as for one that reads slowly."""
+
+    def unpause(self, handle: int) -> None:
+        """It wants them again, and what has waited."""
 
     def is_blocked(self, handle: int) -> bool:
         """Whether the connection waits for its transport."""

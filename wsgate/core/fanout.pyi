@@ -1,12 +1,19 @@
 """Fan-out: a publication is encoded once and goes into the outbox of everybody who wants it."""
 
-from wsgate.core.roster import Roster
+from wsgate.core.recovery import Recovery
 
-class Fanout(Roster):
-    """The core as one object; see ``Roster`` for connections and subscriptions."""
+class Fanout(Recovery):
+    """The core as one object; see ``Roster`` for subscriptions, ``Recovery`` for positions."""
 
-    def publish(self, id: int, payload: bytes) -> bool:
-        """Publish `payload` (JSON, checked) on a known channel; whether anybody wants it."""
+    def publish(self, id: int, payload: bytes, seq: int = 0, epoch: int = 0) -> bool:
+        """Publish `payload` (JSON, checked) on a known channel; whether anybody wants it.
+
+        `seq`: its position in a source's `epoch`; 0: the next one of the gateway's own. A repeat
+        is ignored.
+        """
+
+    def restore(self, id: int, payload: bytes, seq: int, epoch: int) -> bool:
+        """Take a publication from before: an event is remembered and sent to nobody."""
 
     def is_event(self, id: int) -> bool:
         """Whether each publication of a known channel matters, not the latest alone."""
@@ -14,7 +21,7 @@ class Fanout(Roster):
     def is_wanted(self, id: int) -> bool:
         """Whether anybody is subscribed to a known channel, by its name or a pattern."""
 
-    def lose(self, id: int) -> None:
+    def lose(self, id: int, seq: int = 0, epoch: int = 0) -> None:
         """An event on a known channel is not to be sent: who would get it is told by a gap."""
 
     def flush(self, now_ms: int, visits: int, more: int = 0) -> bool:

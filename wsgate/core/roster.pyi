@@ -84,11 +84,11 @@ class Roster:
     def rule_of(self, name: str) -> int | None:
         """The rule of a channel that is known: such a name is well-formed, and was allowed."""
 
-    def open_channel(self, name: str, rule: int) -> int:
+    def open_channel(self, name: str, rule: int, epoch: int = 0) -> int:
         """The id of channel `name`, known from now on; raises TooManyChannels."""
 
     def subscribe(self, handle: int, name: str, rule: int, interval_ms: int = 0) -> int:
-        """Subscribe to a channel; the seq of its newest publication, 0 if none is known."""
+        """Subscribe to a channel; its position: nothing up to there will come any more."""
 
     def subscribe_pattern(self, handle: int, pattern: str, interval_ms: int = 0) -> None:
         """Subscribe to every channel that matches."""

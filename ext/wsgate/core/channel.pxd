@@ -11,9 +11,12 @@ cdef enum ChannelKind:
 
 
 cdef struct channel_t:
-    uint64_t seq                # of the newest publication, 0 before the first
-    uint64_t seq_begun          # where counting began when it became known
+    uint64_t seq                # of the newest publication; before the first: none lies up to here
     uint64_t prev               # of the one before, 0 if none is known
+    uint64_t since              # of this channel nothing lies between here and `seq`
+    uint64_t publications       # since it is known
+    uint32_t epoch              # whose counting `seq` is
+    uint32_t silences           # connections that are ahead of it, see Roster
     frame_t* text               # owned; STATE: the latest value encoded, NULL until wanted
     uint32_t uses               # subscribers + outboxes that owe it + spreads to come
     uint32_t older              # neighbours among the unused, while uses == 0
@@ -24,7 +27,16 @@ cdef struct channel_t:
     uint8_t kind
     uint8_t pending             # STATE: published, not yet spread over its subscribers
     uint8_t known               # this id is a channel
-    uint8_t published           # anything was, since it is known
+    uint8_t published           # anything was, in this epoch and since it is known
+
+
+cdef struct epoch_t:
+    uint64_t floor              # what lies up to here may have been forgotten
+    uint64_t head               # OWN_EPOCH: unused; else the highest position told so far
+
+
+cdef enum:
+    OWN_EPOCH = 0               # the gateway counts by itself, each channel for itself
 
 
 cdef class Channels:
@@ -39,22 +51,26 @@ cdef class Channels:
         uint32_t unused_oldest
         uint32_t unused_newest
         readonly uint32_t count
-        readonly uint64_t seq_floor  # no channel that was forgotten ever got past this
+        epoch_t* epochs             # owned
+        readonly list epoch_names   # the same, by id
         Counters counters
 
-    cdef int open(self, uint32_t id, str name, str type, uint8_t rule, ChannelKind kind) except -1
+    cdef int open(
+        self, uint32_t id, str name, str type, uint8_t rule, ChannelKind kind, uint32_t epoch
+    ) except -1
     cdef int forget(self, uint32_t id) except -1
     cdef uint32_t oldest_unused(self) noexcept nogil
-    cdef frame_t* publish_event(self, uint32_t id, bytes payload) except NULL
-    cdef int publish_state(self, uint32_t id, bytes payload) except -1
+    cdef int move(self, uint32_t id, uint32_t epoch) except -1
+    cdef bint advance(self, uint32_t id, uint64_t seq) noexcept nogil
+    cdef frame_t* encode(self, uint32_t id, bytes payload) except NULL
+    cdef int set_value(self, uint32_t id, bytes payload) except -1
     cdef frame_t* latest(self, uint32_t id) except NULL
     cdef void use(self, uint32_t id, uint32_t count) noexcept nogil
     cdef void unuse(self, uint32_t id, uint32_t count) noexcept nogil
-    cdef int skip(self, uint32_t id) except -1
 
     # its own
-    cdef void _advance(self, channel_t* channel, uint32_t id) noexcept nogil
-    cdef frame_t* _encode(self, channel_t* channel, uint32_t id, bytes payload) except NULL
+    cdef void _begin(self, channel_t* channel, uint32_t epoch) noexcept nogil
+    cdef void _leave_epoch(self, channel_t* channel) noexcept nogil
     cdef int _value(self, uint32_t id) except -1
     cdef void _devalue(self, uint32_t id) noexcept nogil
     cdef void _link(self, uint32_t id) noexcept nogil

@@ -2,9 +2,9 @@
 
 Owns: each channel's position and latest value, its encoded frame once somebody wanted one; which
 channels have a value.
-Here come later: the history ring and the keyframe of a channel.
+Here comes later: the keyframe of a channel.
 Invariant: a channel stands in the list of unused ones exactly while ``uses == 0``, oldest first;
-a position never goes back, also when a forgotten channel comes back under the same name.
+within an epoch a position never goes back, also when a forgotten channel comes back under the same name.
 Cost: everything O(1); encoding once for each publication that anybody wants.
 """
 
@@ -27,6 +27,8 @@ cdef class Channels:
         self.payloads = []
         self.unused_oldest = NO_ID
         self.unused_newest = NO_ID
+        self.epoch_names = []
+        self.open_epoch("")
 
     def __dealloc__(self):
         cdef uint32_t id
@@ -34,9 +36,32 @@ cdef class Channels:
             if self.table[id].text != NULL:
                 frame_drop(self.table[id].text)
         free_block(self.valued)
+        free_block(self.epochs)
         free_block(self.table)
 
-    cdef int open(self, uint32_t id, str name, str type, uint8_t rule, ChannelKind kind) except -1:
+    # epochs
+
+    def open_epoch(self, name: str, floor: int = 0) -> int:
+        """The id of the epoch that a source's positions are of; what lies up to `floor` is not known.
+
+        The first, 0, is the gateway's own.
+        """
+        cdef uint32_t id = len(self.epoch_names)
+        if name in self.epoch_names:
+            id = self.epoch_names.index(name)
+        else:
+            self.epochs = <epoch_t*>resize_block(self.epochs, (id + 1) * sizeof(epoch_t))
+            memset(&self.epochs[id], 0, sizeof(epoch_t))
+            self.epoch_names.append(name)
+        self.epochs[id].floor = max(self.epochs[id].floor, <uint64_t>floor)
+        self.epochs[id].head = max(self.epochs[id].head, <uint64_t>floor)
+        return id
+
+    # channels
+
+    cdef int open(
+        self, uint32_t id, str name, str type, uint8_t rule, ChannelKind kind, uint32_t epoch
+    ) except -1:
         """Begin to know the channel with topic id `id`; nobody uses it yet."""
         cdef uint32_t cap
         cdef bytes head = publication_head(type, name)
@@ -49,8 +74,7 @@ cdef class Channels:
             self.cap = cap
         memset(&self.table[id], 0, sizeof(channel_t))
         self.table[id].known = 1
-        self.table[id].seq = self.seq_floor
-        self.table[id].seq_begun = self.seq_floor
+        self._begin(&self.table[id], epoch)
         self.table[id].name_size = <uint16_t>len(name)
         self.table[id].rule = rule
         self.table[id].kind = kind
@@ -67,8 +91,7 @@ cdef class Channels:
         self._unlink(id)
         if channel.published and channel.kind == STATE:
             self._devalue(id)
-        if channel.seq > self.seq_floor:
-            self.seq_floor = channel.seq
+        self._leave_epoch(channel)
         if channel.text != NULL:
             frame_drop(channel.text)
         memset(channel, 0, sizeof(channel_t))
@@ -83,32 +106,62 @@ cdef class Channels:
 
     # publications
 
-    cdef void _advance(self, channel_t* channel, uint32_t id) noexcept nogil:
-        # Counting begins above the floor, which is not a publication of this channel.
+    cdef void _begin(self, channel_t* channel, uint32_t epoch) noexcept nogil:
+        channel.epoch = epoch
+        channel.seq = self.epochs[epoch].floor
+        if epoch != OWN_EPOCH:
+            channel.seq = self.epochs[epoch].head
+
+    cdef void _leave_epoch(self, channel_t* channel) noexcept nogil:
+        """Whoever comes to the channel again does not know what its last position was."""
+        if channel.published and channel.seq > self.epochs[channel.epoch].floor:
+            self.epochs[channel.epoch].floor = channel.seq
+
+    cdef int move(self, uint32_t id, uint32_t epoch) except -1:
+        """The channel is counted in another epoch from now on: nothing was published in it yet."""
+        cdef channel_t* channel = &self.table[id]
+        self._leave_epoch(channel)
+        if channel.published and channel.kind == STATE:
+            self._devalue(id)
+            self.payloads[id] = None
+        channel.published = 0
+        self._begin(channel, epoch)
+        return 0
+
+    cdef bint advance(self, uint32_t id, uint64_t seq) noexcept nogil:
+        """Number a publication: by `seq`, which a source gave, or with the next. False: a repeat."""
+        cdef channel_t* channel = &self.table[id]
+        cdef epoch_t* epoch = &self.epochs[channel.epoch]
+        if seq:
+            if channel.published and seq <= channel.seq:
+                return False
+            epoch.head = max(epoch.head, seq)
+        else:
+            seq = channel.seq + 1       # begins above the floor, which is no publication of its own
         channel.prev = channel.seq if channel.published else 0
+        channel.since = channel.seq if channel.published else min(epoch.floor, seq - 1)
+        channel.seq = seq
+        channel.publications += 1
         channel.published = 1
-        channel.seq += 1
         if channel.uses == 0 and self.unused_newest != id:
             self._unlink(id)
             self._link(id)
+        return True
 
-    cdef frame_t* publish_event(self, uint32_t id, bytes payload) except NULL:
-        """Number the next publication of an event channel and encode it: a new reference."""
+    cdef frame_t* encode(self, uint32_t id, bytes payload) except NULL:
+        """The publication that was numbered last: a new reference."""
         cdef channel_t* channel = &self.table[id]
-        self._advance(channel, id)
-        return self._encode(channel, id, payload)
+        cdef frame_t* frame = frame_publication(
+            self.heads[id], channel.name_size, channel.rule, channel.seq, channel.prev, payload)
+        self.counters.totals.frames_encoded += 1
+        self.counters.totals.frames_encoded_bytes += frame.size
+        return frame
 
-    cdef int skip(self, uint32_t id) except -1:
-        """Number a publication of an event channel that nobody wants: nothing is encoded."""
-        self._advance(&self.table[id], id)
-        return 0
-
-    cdef int publish_state(self, uint32_t id, bytes payload) except -1:
-        """Take `payload` as the latest value of a state channel; encoded when first wanted."""
+    cdef int set_value(self, uint32_t id, bytes payload) except -1:
+        """`payload` is the latest value of a state channel; encoded when first wanted."""
         cdef channel_t* channel = &self.table[id]
-        if not channel.published:
+        if self.payloads[id] is None:
             self._value(id)
-        self._advance(channel, id)
         self.payloads[id] = payload
         if channel.text != NULL:
             frame_drop(channel.text)
@@ -119,15 +172,8 @@ cdef class Channels:
         """The latest value of a state channel that has one, encoded; a borrowed reference."""
         cdef channel_t* channel = &self.table[id]
         if channel.text == NULL:
-            channel.text = self._encode(channel, id, self.payloads[id])
+            channel.text = self.encode(id, self.payloads[id])
         return channel.text
-
-    cdef frame_t* _encode(self, channel_t* channel, uint32_t id, bytes payload) except NULL:
-        cdef frame_t* frame = frame_publication(
-            self.heads[id], channel.name_size, channel.rule, channel.seq, channel.prev, payload)
-        self.counters.totals.frames_encoded += 1
-        self.counters.totals.frames_encoded_bytes += frame.size
-        return frame
 
     cdef int _value(self, uint32_t id) except -1:
         if self.valued_len == self.valued_cap:
@@ -192,7 +238,7 @@ cdef class Channels:
         cdef uint64_t publications
         cdef uint32_t id
         for id in range(self.cap):
-            publications = self.table[id].seq - self.table[id].seq_begun
+            publications = self.table[id].publications
             if publications <= least:
                 continue
             if len(heap) < top:

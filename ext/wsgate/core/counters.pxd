@@ -9,7 +9,8 @@ cdef enum:
 
 cdef struct counters_t:
     # in
-    uint64_t publications_unwanted  # accepted, but nobody subscribed: nothing encoded for it
+    uint64_t publications_unwanted  # accepted, but nobody subscribed
+    uint64_t publications_repeated  # not above the last position of their channel: ignored
     # encoding
     uint64_t frames_encoded         # publications turned into a text frame
     uint64_t frames_encoded_bytes

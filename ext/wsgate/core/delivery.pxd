@@ -7,7 +7,7 @@ from wsgate.core.channel cimport Channels
 from wsgate.core.counters cimport Counters
 from wsgate.core.deflate cimport Deflater
 from wsgate.core.frame cimport Frame, frame_t
-from wsgate.core.outbox cimport BLOCKED, DOOMED, batch_t, limits_t, outbox_t
+from wsgate.core.outbox cimport BLOCKED, DOOMED, PAUSED, batch_t, limits_t, outbox_t
 from wsgate.core.sink cimport Sink
 from wsgate.core.slots cimport Slots
 
@@ -57,6 +57,7 @@ cdef class Delivery:
     cdef bint flush_round(self, uint32_t visits, uint32_t more) except -1
 
     cdef inline void mark(self, uint32_t slot, outbox_t* box) noexcept nogil:
-        # A blocked connection is not visited: it is marked when its transport resumes.
-        if not box.flags & (BLOCKED | DOOMED):
+        # A blocked connection is not visited: it is marked when its transport resumes; nor is a
+        # paused one, but for replies.
+        if not box.flags & (BLOCKED | DOOMED | PAUSED):
             bitmap_set(&self.dirty, slot)

@@ -17,6 +17,7 @@ from wsgate.core.bitmap cimport (
     bitmap_free,
     bitmap_next,
     bitmap_reserve,
+    bitmap_set,
     bitmap_test,
 )
 from wsgate.core.frame cimport frame_drop, frame_keep
@@ -24,10 +25,12 @@ from wsgate.core.memory cimport free_block, grown, resize_block
 from wsgate.core.outbox cimport (
     CLOSING,
     OPEN,
+    PAUSED,
     outbox_clear,
     outbox_free,
     outbox_gather,
     outbox_has_room,
+    outbox_has_work,
     outbox_owes,
     outbox_push_control,
     outbox_push_event,
@@ -142,10 +145,27 @@ cdef class Delivery:
         cdef outbox_t* box = self.find(handle)
         if box != NULL:
             box.flags &= ~BLOCKED
-            if outbox_owes(box):
-                self.mark(<uint32_t><uint64_t>handle, box)
+            if outbox_has_work(box) and not box.flags & DOOMED:
+                bitmap_set(&self.dirty, <uint32_t><uint64_t>handle)
             if box.control != NULL:
                 self.hurry(handle)
+
+    def pause(self, handle: int) -> None:
+        """The client wants no publications for now: they wait, as for one that reads slowly."""
+        cdef outbox_t* box = self.find(handle)
+        if box != NULL and not box.flags & CLOSING:
+            box.flags |= PAUSED
+            if box.control == NULL:
+                bitmap_clear(&self.dirty, <uint32_t><uint64_t>handle)
+                bitmap_clear(&self.urgent, <uint32_t><uint64_t>handle)
+
+    def unpause(self, handle: int) -> None:
+        """It wants them again, and what has waited."""
+        cdef outbox_t* box = self.find(handle)
+        if box != NULL:
+            box.flags &= ~PAUSED
+            if outbox_owes(box):
+                self.mark(<uint32_t><uint64_t>handle, box)
 
     def is_blocked(self, handle: int) -> bool:
         """Whether the connection waits for its transport."""
@@ -160,7 +180,8 @@ cdef class Delivery:
             return 0
         if not outbox_push_control(box, frame.raw, self.limits.control_bytes_max):
             return self.doom(slot, SLOW)
-        self.mark(slot, box)
+        if not box.flags & BLOCKED:
+            bitmap_set(&self.dirty, slot)       # also if it is paused
         return 0
 
     def reply(self, handle: int, frame: Frame) -> None:
@@ -216,7 +237,7 @@ cdef class Delivery:
         if not flush_owed:
             outbox_clear(box, self.channels)
         outbox_push_control(box, frame.raw, self.limits.control_bytes_max)
-        box.flags |= CLOSING
+        box.flags = (box.flags | CLOSING) & ~PAUSED
         self.mark(slot, box)
         self.hurry_slot(slot)
 
@@ -361,12 +382,12 @@ cdef class Delivery:
         """Write what `slot` is owed: in one write, unless it is very much."""
         cdef outbox_t* box = &self.outboxes[slot]
         cdef int writes = 0
-        while outbox_owes(box) and not box.flags & (BLOCKED | DOOMED):
+        while outbox_has_work(box) and not box.flags & (BLOCKED | DOOMED):
             if writes >= WRITES_A_VISIT_MAX and box.control == NULL:
                 self.mark(slot, box)
                 return 0
             writes += 1
-            if box.gapped:
+            if box.gapped and not box.flags & PAUSED:
                 self.write_gap(box)
             if box.len == 1 and box.owed.len == 0 and box.control == NULL:
                 self.write_single(slot, box)
@@ -462,6 +483,7 @@ cdef class Delivery:
             "events_bytes": box.bytes,
             "states": box.owed.len,
             "blocked": bool(box.flags & BLOCKED),
+            "paused": bool(box.flags & PAUSED),
             "gapped": box.gapped,
         }
 
@@ -469,7 +491,7 @@ cdef class Delivery:
         """The sum over all connections; O(slots), for a scrape."""
         cdef uint32_t slot
         cdef outbox_t* box
-        total_bytes = total_events = total_states = blocked = 0
+        total_bytes = total_events = total_states = blocked = paused = 0
         for slot in range(self.slots.limit):
             box = &self.outboxes[slot]
             if box.flags & OPEN:
@@ -477,8 +499,9 @@ cdef class Delivery:
                 total_events += box.len
                 total_states += box.owed.len
                 blocked += (box.flags & BLOCKED) != 0
+                paused += (box.flags & PAUSED) != 0
         return {"events_bytes": total_bytes, "events": total_events, "states": total_states,
-                "blocked_connections": blocked}
+                "blocked_connections": blocked, "paused_connections": paused}
 
     def check(self) -> None:
         """Assert the invariant over everything; O(all that is owed)."""
@@ -494,7 +517,7 @@ cdef class Delivery:
                 continue
             if box.flags & (BLOCKED | DOOMED):
                 assert not bitmap_test(&self.dirty, slot)
-            elif outbox_owes(box):
+            elif outbox_has_work(box):
                 assert bitmap_test(&self.dirty, slot), f"slot {slot} is owed and forgotten"
             assert sum(box.ring[(box.head + at) & (box.cap - 1)].size
                        for at in range(box.len)) == box.bytes

@@ -28,6 +28,7 @@ from wsgate.core.outbox cimport (
     outbox_t,
 )
 from wsgate.core.pace cimport HELD, RELEASED
+from wsgate.core.recovery cimport Recovery
 from wsgate.core.roster cimport TIMER_PACE, TIMERS
 from wsgate.core.sink cimport Sink
 
@@ -42,22 +43,16 @@ cdef enum:
     NO_TIMER = 0xFFFFFFFF
 
 
-cdef class Fanout(Roster):
-    """The core as one object; see ``Roster`` for connections and subscriptions.
+cdef class Fanout(Recovery):
+    """The core as one object; see ``Roster`` for connections and subscriptions, ``Recovery`` for positions.
 
     `rules`: (type, kind, overflow), at most 64. `gap_message`: (rules mask) -> payload.
     """
 
-    def __init__(self, sink: Sink, rules, gap_message, *, channels_max: int, now_ms: int = 0,
-                 events_bytes_max: int, events_count_max: int, control_bytes_max: int,
-                 compress=None, deflate_bytes_min: int = 0):
+    def __init__(self, sink: Sink, rules, gap_message, *, now_ms: int = 0, **limits):
         if not 0 < len(rules) <= RULES_MAX:
             raise ValueError(f"from 1 to {RULES_MAX} rules are possible, not {len(rules)}")
-        Roster.__init__(
-            self, sink, rules, gap_message, channels_max=channels_max, now_ms=now_ms,
-            events_bytes_max=events_bytes_max, events_count_max=events_count_max,
-            control_bytes_max=control_bytes_max,
-            compress=compress, deflate_bytes_min=deflate_bytes_min)
+        Recovery.__init__(self, sink, rules, gap_message, now_ms=now_ms, **limits)
         self.now_ms = now_ms
         for place, (_, _, overflow) in enumerate(rules):
             self.overflow_closes[place] = {"gap": 0, "close": 1}[overflow]
@@ -65,22 +60,50 @@ cdef class Fanout(Roster):
     def __dealloc__(self):
         free_block(self.pending.ids)
 
-    def publish(self, id: int, payload: bytes) -> bool:
-        """Publish `payload` (JSON, checked) on a known channel; whether anybody wants it."""
-        if <size_t>id >= self.channels.cap or not self.channels.table[<uint32_t>id].known:
-            raise KeyError(f"no channel has the id {id}")
-        self.counters.by_rule[self.channels.table[<uint32_t>id].rule].publications += 1
-        if self.channels.table[<uint32_t>id].kind == EVENT:
+    def publish(self, id: int, payload: bytes, seq: int = 0, epoch: int = 0) -> bool:
+        """Publish `payload` (JSON, checked) on a known channel; whether anybody wants it.
+
+        `seq`: its position in a source's `epoch`; 0: the next one of the gateway's own. A position
+        that does not lie above the channel's last in that epoch is a repeat, and ignored.
+        """
+        cdef channel_t* channel = self.numbered(id, seq, epoch)
+        if channel == NULL:
+            return False
+        self.counters.by_rule[channel.rule].publications += 1
+        if channel.kind == EVENT:
             return self.publish_event(id, payload) != 0
         return self.publish_state(id, payload) != 0
 
-    def is_event(self, id: int) -> bool:
-        """Whether each publication of a known channel matters, not the latest alone."""
-        return self.channels.table[<uint32_t>id].kind == EVENT
+    def restore(self, id: int, payload: bytes, seq: int, epoch: int) -> bool:
+        """Take a publication from before: an event is remembered and sent to nobody.
 
-    def is_wanted(self, id: int) -> bool:
-        """Whether anybody is subscribed to a known channel, by its name or a pattern."""
-        return self.audience(id) != 0
+        A state is the latest value as if it were published now. Whether anybody wants it.
+        """
+        cdef channel_t* channel = self.numbered(id, seq, epoch)
+        if channel == NULL:
+            return False
+        if channel.kind != EVENT:
+            return self.publish_state(id, payload) != 0
+        if self.history.shelves[channel.rule].count_max:
+            self.remember(id, self.channels.encode(id, payload))
+        return False
+
+    cdef channel_t* numbered(self, uint64_t id, uint64_t seq, uint32_t epoch) except? NULL:
+        """A known channel with a publication more than before; NULL if it is a repeat."""
+        if id >= self.channels.cap or not self.channels.table[id].known:
+            raise KeyError(f"no channel has the id {id}")
+        if self.channels.table[id].epoch != epoch:
+            self.move_to(<uint32_t>id, epoch)
+        if not self.channels.advance(<uint32_t>id, seq):
+            self.counters.totals.publications_repeated += 1
+            return NULL
+        return &self.channels.table[id]
+
+    cdef int remember(self, uint32_t id, frame_t* frame) except -1:
+        """Keep the channel's newest event for who comes back; hands over a reference."""
+        cdef channel_t* channel = &self.channels.table[id]
+        self.history.reserve(id + 1)
+        return self.history.keep(id, frame, channel.seq, channel.since, self.now_ms)
 
     cdef uint32_t next_stamp(self) noexcept:
         cdef uint32_t slot
@@ -91,6 +114,14 @@ cdef class Fanout(Roster):
             self.stamp = 1
         return self.stamp
 
+    def is_event(self, id: int) -> bool:
+        """Whether each publication of a known channel matters, not the latest alone."""
+        return self.channels.table[<uint32_t>id].kind == EVENT
+
+    def is_wanted(self, id: int) -> bool:
+        """Whether anybody is subscribed to a known channel, by its name or a pattern."""
+        return self.audience(id) != 0
+
     # events
 
     cdef int publish_event(self, uint32_t id, bytes payload) except -1:
@@ -98,22 +129,28 @@ cdef class Fanout(Roster):
         cdef uint32_t* patterns = self.index.matching(id, &patterns_len)
         cdef topic_t* topics = self.index.topics
         cdef uint8_t rule = self.channels.table[id].rule
+        cdef bint kept = self.history.shelves[rule].count_max != 0
+        cdef bint wanted = topics[id].len != 0 or patterns_len != 0
         cdef uint32_t at, queued
         cdef frame_t* frame
-        if topics[id].len == 0 and patterns_len == 0:
-            self.channels.skip(id)
+        if not wanted:
             self.counters.totals.publications_unwanted += 1
-            return 0
-        frame = self.channels.publish_event(id, payload)
-        self.next_stamp()
-        queued = self.put(&topics[id], frame, rule)
-        for at in range(patterns_len):
-            queued += self.put(&topics[patterns[at]], frame, rule)
-        frame_keep(frame, queued)
-        frame_drop(frame)
-        return 1
+            if not kept:
+                return 0
+        frame = self.channels.encode(id, payload)
+        if wanted:
+            self.next_stamp()
+            queued = self.put(&topics[id], frame, id)
+            for at in range(patterns_len):
+                queued += self.put(&topics[patterns[at]], frame, id)
+            frame_keep(frame, queued)
+        if kept:
+            self.remember(id, frame)
+        else:
+            frame_drop(frame)
+        return wanted
 
-    cdef uint32_t put(self, topic_t* topic, frame_t* frame, uint8_t rule) except? 0xFFFFFFFF:
+    cdef uint32_t put(self, topic_t* topic, frame_t* frame, uint32_t id) except? 0xFFFFFFFF:
         """Queue `frame` for the topic's subscribers that have not got it; the references this takes."""
         cdef Delivery delivery = self.delivery
         cdef outbox_t* boxes = delivery.outboxes
@@ -121,6 +158,8 @@ cdef class Fanout(Roster):
         cdef uint32_t* slots = topic.slots
         cdef uint32_t len = topic.len
         cdef uint32_t stamp = self.stamp
+        cdef uint8_t rule = frame.rule
+        cdef bint some_silent = self.channels.table[id].silences != 0
         cdef uint32_t queued = 0
         cdef uint32_t at, slot
         for at in range(len):
@@ -132,6 +171,8 @@ cdef class Fanout(Roster):
             if box.stamp == stamp or box.flags & (CLOSING | DOOMED):
                 continue
             box.stamp = stamp
+            if some_silent and self.is_silent(slot, id):
+                continue
             if box.gapped or not outbox_has_room(box, frame.size, &delivery.limits):
                 delivery.miss(slot, <uint64_t>1 << rule, self.overflow_closes[rule])
                 continue
@@ -145,12 +186,13 @@ cdef class Fanout(Roster):
             delivery.mark(slot, box)
         return queued
 
-    def lose(self, id: int) -> None:
+    def lose(self, id: int, seq: int = 0, epoch: int = 0) -> None:
         """An event on a known channel is not to be sent: who would get it is told by a gap instead."""
         cdef uint32_t patterns_len = 0
         cdef uint32_t* patterns = self.index.matching(id, &patterns_len)
         cdef uint32_t at
-        self.channels.skip(id)
+        if self.numbered(id, seq, epoch) == NULL:
+            return
         self.next_stamp()
         self.lose_all(&self.index.topics[<uint32_t>id], self.channels.table[<uint32_t>id].rule)
         for at in range(patterns_len):
@@ -171,7 +213,7 @@ cdef class Fanout(Roster):
 
     cdef int publish_state(self, uint32_t id, bytes payload) except -1:
         cdef uint32_t wanted = self.audience(id)
-        self.channels.publish_state(id, payload)
+        self.channels.set_value(id, payload)
         if wanted == 0:
             self.counters.totals.publications_unwanted += 1
         elif self.channels.table[id].pending:
@@ -241,6 +283,7 @@ cdef class Fanout(Roster):
         cdef uint32_t* slots = topic.slots
         cdef uint32_t len = topic.len
         cdef uint32_t stamp = self.stamp
+        cdef bint some_silent = self.channels.table[id].silences != 0
         cdef uint32_t owed = 0
         cdef uint32_t at, slot
         for at in range(len):
@@ -254,6 +297,8 @@ cdef class Fanout(Roster):
             if box.stamp == stamp or box.flags & (CLOSING | DOOMED):
                 continue
             box.stamp = stamp
+            if some_silent and self.is_silent(slot, id):
+                continue
             if idset_add(&box.owed, id):
                 owed += 1
             else:
@@ -273,6 +318,8 @@ cdef class Fanout(Roster):
                     or box.flags & (CLOSING | DOOMED)):
                 continue
             box.stamp = self.stamp
+            if self.channels.table[id].silences and self.is_silent(slot, id):
+                continue
             if idset_contains(&box.owed, id):
                 self.counters.totals.conflated_owed += 1    # the newer value goes in its place
                 continue
@@ -337,6 +384,7 @@ cdef class Fanout(Roster):
         cdef uint32_t node, slot
         cdef list due = []
         self.now_ms = now_ms
+        self.history.expire(now_ms)
         while True:
             node = self.wheel.pop_due(now_ms)
             if node == NO_TIMER:
@@ -366,10 +414,10 @@ cdef class Fanout(Roster):
             return None
         channel = &self.channels.table[id]
         return {"rule": channel.rule, "seq": channel.seq,
-                "publications": channel.seq - channel.seq_begun, "subscribers": self.audience(id)}
+                "publications": channel.publications, "subscribers": self.audience(id)}
 
     cdef dict uses(self):
-        cdef dict found = Roster.uses(self)
+        cdef dict found = Recovery.uses(self)
         cdef uint32_t at
         for at in range(self.pending.len):
             found[self.pending.ids[self.pending.head + at]] += 1

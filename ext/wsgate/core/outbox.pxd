@@ -14,6 +14,7 @@ cdef enum OutboxFlag:
     BLOCKED = 2                 # the transport holds something: nothing is sent until it resumed
     CLOSING = 4                 # CLOSE is queued or sent: nothing more is taken
     DOOMED = 8                  # its owner was told to end it: nothing more is taken or sent
+    PAUSED = 16                 # its client asked for replies only: publications wait
 
 cdef enum:
     BATCH_FRAMES_MAX = 128      # frames in one write
@@ -82,6 +83,11 @@ cdef inline frame_t* outbox_wire(
 
 cdef inline bint outbox_owes(const outbox_t* self) noexcept nogil:
     return self.len or self.owed.len or self.control != NULL or self.gapped
+
+
+cdef inline bint outbox_has_work(const outbox_t* self) noexcept nogil:
+    """Whether anything could be written, if the transport took it."""
+    return self.control != NULL or (not self.flags & PAUSED and outbox_owes(self))
 
 
 cdef inline bint outbox_has_room(const outbox_t* self, uint32_t size, const limits_t* limits) noexcept nogil:

@@ -176,6 +176,10 @@ cdef int outbox_gather(
             _add(batch, control.frames[at])
             at += 1
     batch.control = at
+    batch.events = 0
+    batch.states = 0
+    if self.flags & PAUSED:
+        return 0
     at = 0
     while at < self.len and _fits(batch):
         _add(batch, outbox_wire(self, self.ring[(self.head + at) & (self.cap - 1)], deflater))

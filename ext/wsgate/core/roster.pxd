@@ -29,11 +29,13 @@ cdef class Roster:
         uint32_t channels_max
 
     cdef uint32_t known_channel(self, str name) except? 0xFFFFFFFF                  # NO_ID
-    cdef uint32_t ensure_channel(self, str name, uint8_t rule) except? 0xFFFFFFFF
+    cdef uint32_t ensure_channel(self, str name, uint8_t rule, uint32_t epoch) except? 0xFFFFFFFF
+    cdef int forget_channel(self, uint32_t id) except -1
     cdef uint32_t slot_of(self, uint64_t handle) except? 0xFFFFFFFF
     cdef bint join(self, uint32_t slot, uint32_t id, uint32_t interval_ms) except -1
     cdef int settle(self, uint32_t id) except -1
     cdef int owe(self, uint32_t slot, uint32_t id) except -1
+    cdef int disown(self, uint32_t slot, uint32_t id) except -1
     cdef bint matched(self, bytes pattern, uint32_t channel) except -1
     cdef list values_matching(self, str pattern)
     cdef list due_matching(self, uint32_t slot, str pattern)

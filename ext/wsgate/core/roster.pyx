@@ -39,7 +39,7 @@ class TooManyRates(Exception):
 
 
 cdef class Roster:
-    """The half of the core that commands change; ``Fanout`` adds publications.
+    """The part of the core that commands change; ``Recovery`` and ``Fanout`` add publications.
 
     `rules`: (type, kind, overflow) for each rule, kind "state" or "event", overflow "gap" or "close";
     channels name their rule by its place in this list.
@@ -127,14 +127,15 @@ cdef class Roster:
             return NO_ID
         return id
 
-    def open_channel(self, name: str, rule: int) -> int:
+    def open_channel(self, name: str, rule: int, epoch: int = 0) -> int:
         """The id of channel `name`, which is known from now on; the oldest unused one may be forgotten.
 
-        Raises TooManyChannels when all that may be known are in use.
+        `epoch`: the one its publications will be of, if that is known and nothing else yet of the
+        channel. Raises TooManyChannels when all that may be known are in use.
         """
-        return self.ensure_channel(name, rule)
+        return self.ensure_channel(name, rule, epoch)
 
-    cdef uint32_t ensure_channel(self, str name, uint8_t rule) except? 0xFFFFFFFF:
+    cdef uint32_t ensure_channel(self, str name, uint8_t rule, uint32_t epoch) except? 0xFFFFFFFF:
         cdef uint32_t id = self.known_channel(name)
         cdef uint32_t oldest
         if id != NO_ID:
@@ -144,32 +145,35 @@ cdef class Roster:
             if oldest == NO_ID:
                 raise TooManyChannels(
                     f"all {self.channels_max} channels that may be remembered are in use")
-            self.channels.forget(oldest)
-            self.index.drop_topic(oldest)
-            self.counters.totals.channels_evicted += 1
+            self.forget_channel(oldest)
         type, kind = self.rules[rule]
         id = self.index.open_topic(name, False)
-        self.channels.open(id, name, type, rule, kind)
+        self.channels.open(id, name, type, rule, kind, epoch)
         return id
+
+    cdef int forget_channel(self, uint32_t id) except -1:
+        """Make room: nobody uses it."""
+        self.channels.forget(id)
+        self.index.drop_topic(id)
+        self.counters.totals.channels_evicted += 1
+        return 0
 
     # subscriptions
 
     def subscribe(self, handle: int, name: str, rule: int, interval_ms: int = 0) -> int:
-        """Subscribe to a channel; returns the seq of its newest publication, 0 if none is known.
+        """Subscribe to a channel; returns its position: nothing up to there will come any more.
 
         A state channel's latest value is owed at once. `interval_ms` > 0: later ones leave at most
         that often. Raises TooManyChannels, TooManyRates, KeyError if the connection is gone.
         """
         cdef uint32_t slot = self.slot_of(handle)
-        cdef uint32_t id = self.ensure_channel(name, rule)
+        cdef uint32_t id = self.ensure_channel(name, rule, 0)
         cdef channel_t* channel
         self.settle(id)
         if self.join(slot, id, interval_ms):
             self.channels.use(id, 1)
         channel = &self.channels.table[id]
-        if not channel.published:
-            return 0
-        if channel.kind == STATE:
+        if channel.published and channel.kind == STATE:
             self.owe(slot, id)
         return channel.seq
 
@@ -238,6 +242,12 @@ cdef class Roster:
         if self.paces.by_slot[slot] is not None:
             self.paces.give_up(slot, (id,))
         self.delivery.mark(slot, box)
+        return 0
+
+    cdef int disown(self, uint32_t slot, uint32_t id) except -1:
+        """The connection has the latest value already."""
+        if outbox_purge_states(&self.delivery.outboxes[slot], (id,), self.channels):
+            self.counters.totals.purged += 1
         return 0
 
     cdef bint matched(self, bytes pattern, uint32_t channel) except -1:
