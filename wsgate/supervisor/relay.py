@@ -50,7 +50,7 @@ class Relay:
 
     def __init__(self, rules: Callable[[], Rules], last_values: LastValues | None = None) -> None:
         self._rules = rules
-        self.last_values = last_values or LastValues()
+        self.last_values = LastValues() if last_values is None else last_values
         self._batch: list[Publication] = []
         self._live: set[str] = set()
         self._lanes: dict[Listener, _Lane] = {}
