@@ -32,9 +32,18 @@ from wsgate.protocol import CloseCode
 from wsgate.rules import DEFAULT_RULES, Rule
 from wsgate.sources import Source
 from wsgate.sources.local import LocalSource
+from wsgate.sources.poll import PollSource
+from wsgate.sources.poll_answer import Shape
 from wsgate.supervisor.fleet import Fleet
 from wsgate.supervisor.load import NO_LIMITS
-from wsgate.supervisor.measures import fleet_metrics
+from wsgate.supervisor.measures import (
+    fleet_metrics,
+    poll_metrics,
+    publishing_metrics,
+    relay_metrics,
+)
+from wsgate.supervisor.publishing import Publishing
+from wsgate.supervisor.relay import Relay
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "operations.md"
@@ -515,9 +524,18 @@ def documented() -> Iterator[tuple[str, str]]:
 
 def collected(gateway: Gateway) -> list[tuple[str, str]]:
     """Each metric as the page has it: the name with its labels, and the help."""
-    fleet = Fleet(None, (), NO_LIMITS, None)  # type: ignore[arg-type]  # without slots it needs neither
+    relay = Relay(lambda: DEFAULT_RULES)
+    # Without slots it needs neither blueprint nor answers.
+    fleet = Fleet(None, (), NO_LIMITS, None, relay)  # type: ignore[arg-type]
+    publishing = Publishing("token", relay, lambda: None)  # type: ignore[arg-type, return-value]
+    supervisors = (
+        *fleet_metrics(fleet, Tickets()),
+        *relay_metrics(relay),
+        *poll_metrics(PollSource(relay, "http://x", Shape())),
+        *publishing_metrics(publishing),
+    )
     found = []
-    for family in (*fleet_metrics(fleet, Tickets()), *GatewayCollector(gateway).collect()):
+    for family in (*supervisors, *GatewayCollector(gateway).collect()):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(label for label in family.samples[0].labels if label != "le")
         found.append((f"{name}{{{labels}}}" if labels else name, family.documentation))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # nats-py is loaded where there is NATS to publish to
     from wsgate.sources.nats_publisher import NatsPublisher
 
 AT_ONCE_MAX: Final = 16  # more could not be published sooner, and each holds its body
+BODY_TIMEOUT_S: Final = 10.0
 
 
 class Local(Protocol):
@@ -30,7 +32,7 @@ class Local(Protocol):
 class Publishing:
     """Asks for a ``token``. ``blueprint`` has the rules, and the NATS, in force now."""
 
-    STATUSES: Final = (200, 400, 401, 413, 503)
+    STATUSES: Final = (200, 400, 401, 408, 413, 503)
 
     def __init__(self, token: str, local: Local, blueprint: Callable[[], Blueprint]) -> None:
         self._token = token.encode()
@@ -80,12 +82,15 @@ class Publishing:
 
     async def _publish(self, request: web.Request) -> web.Response:
         try:
-            body = await request.read()
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                body = await request.read()
             blueprint = self._blueprint()
             subjects = None if blueprint.nats is None else blueprint.nats.subjects
             publications = read(body, blueprint.rules, subjects)
         except web.HTTPRequestEntityTooLarge:
             return refusal(413, f"the body has more than {BODY_BYTES_MAX} bytes")
+        except TimeoutError:
+            return refusal(408, f"the body was not there within {BODY_TIMEOUT_S:g} s")
         except BadPublications as error:
             return _answer(400, 0, error.errors, str(error))
         if blueprint.nats is None:
