@@ -239,10 +239,11 @@ async def test_both_nats_and_a_backend_may_feed(
                 assert await data(client) == "hello"
             nats_server.kill()
             await until(
-                lambda: json.loads(gateway.get("/readyz")[1])
-                == {"not_ready": ["nats: not connected"]}
-                if gateway.get("/readyz")[0] == 503
-                else False,
+                lambda: (
+                    json.loads(gateway.get("/readyz")[1]) == {"not_ready": ["nats: not connected"]}
+                    if gateway.get("/readyz")[0] == 503
+                    else False
+                ),
                 "it to say so",
             )
             for client in clients:

@@ -43,7 +43,7 @@ NO_COMMENTS = """authorization { users: [
 ] }"""
 
 
-# ------------------------------------------------------------------------------- the publisher alone
+# --------------------------------------------------------------------------- the publisher alone
 
 
 @asynccontextmanager
@@ -140,7 +140,7 @@ async def test_what_is_not_confirmed_is_told(nats_server: NatsServer) -> None:
             assert await publisher.publish([(STATE, b"1")]) == {0: UNCONFIRMED}
 
 
-# ------------------------------------------------------------------------------------------ the door
+# -------------------------------------------------------------------------------------- the door
 
 
 @asynccontextmanager
@@ -206,9 +206,10 @@ async def test_with_nats_all_gateways_get_it(
     nats_server: NatsServer, gateway_process: NewGateway
 ) -> None:
     settings = {"NATS_URL": nats_server.url}
-    async with serving(gateway_process, **settings) as gateway, serving(
-        gateway_process, **settings
-    ) as other:
+    async with (
+        serving(gateway_process, **settings) as gateway,
+        serving(gateway_process, **settings) as other,
+    ):
         for one in (gateway, other):
             one.until_metric('ws_feed_live{source="nats"}', lambda live: live == 2)
             one.until_metric("ws_publish_nats_connected", lambda connected: connected == 1)
