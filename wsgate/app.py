@@ -102,6 +102,7 @@ class Gateway:
             flush_window_s=blueprint.flush_window_s,
             authenticator=self.authenticator,
             capacity=self._capacity,
+            replay=self._replay,
             addresses=self._addresses,
         )
         proxies = TrustedNetworks(blueprint.trusted_proxies)
@@ -212,6 +213,14 @@ class Gateway:
             assert self._blueprint.auth is not None
             setting = self._blueprint.auth.setting
             raise OSError(errno.EINVAL, f"{setting} cannot be used: {error}") from error
+
+    async def _replay(self, channel: str, after: int, epoch: str) -> list[tuple[int, bytes]] | None:
+        """From the first source that has it."""
+        for source in self.sources:
+            found = await source.replay(channel, after, epoch)
+            if found is not None:
+                return found
+        return None
 
     def _own_sources(self, feed: Feed) -> Sequence[Source]:
         sources: list[Source] = [

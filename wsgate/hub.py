@@ -9,7 +9,6 @@ heartbeat.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections import Counter
 from collections.abc import Collection, Generator
 from functools import partial
@@ -22,8 +21,8 @@ from wsgate.addresses import AddressCounts
 from wsgate.auth.authenticator import Authenticator
 from wsgate.auth.carriers import Credential
 from wsgate.capacity import Capacity
-from wsgate.core.delivery import BROKEN, SLOW
 from wsgate.core.frame import Frame
+from wsgate.core.outboxes import BROKEN, SLOW
 from wsgate.core.roster import ALIVE_TIMER, CLOSE_TIMER, LOGIN_TIMER
 from wsgate.core.sink import Sink
 from wsgate.departures import Departures
@@ -36,13 +35,16 @@ from wsgate.protocol import (
     Auth,
     CloseCode,
     CommandId,
+    Pause,
     ProtocolError,
+    Resume,
     Subscribe,
     Unsubscribe,
 )
+from wsgate.replays import Lack, Replay, Replays
 from wsgate.rules import Rules
 from wsgate.session import Session
-from wsgate.subscribing import subscribe
+from wsgate.subscribing import Found, subscribe
 from wsgate.turns import Rest, Turns, finish
 
 log = structlog.get_logger("wsgate.hub")
@@ -51,6 +53,8 @@ HEARTBEAT_S = 0.02
 DURATIONS_S = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)  # of connections, in histograms
 NO_STATUS = 1005  # what the edge reports for a CLOSE without a code; never sent (RFC 6455 7.4.1)
 PING = Frame.ping()
+
+Portions = Generator[list[Lack] | None, Found | None, bytes]
 
 
 class Connection(Protocol):
@@ -95,12 +99,12 @@ class Hub(Intake):
         flush_window_s: float = 0.0,
         authenticator: Authenticator | None = None,
         capacity: Capacity | None = None,
+        replay: Replay | None = None,
         addresses: AddressCounts | None = None,
     ) -> None:
         super().__init__(sink, rules, limits, flush_window_s=flush_window_s)
         self._connections: dict[int, Connection] = {}
         self.capacity = capacity or Capacity(limits.connections_max)
-        self.epoch = secrets.token_hex(4)
         self._ping_interval_ms = int(limits.ping_interval_s * 1000)
         self.login: Login[Connection] | None = None
         if authenticator is not None:
@@ -111,6 +115,8 @@ class Hub(Intake):
         self.turns: Turns[Connection] = Turns(
             self._loop, self._let_in, self._carry_out, self._broke
         )
+        self.replays: Replays[Connection] = Replays(replay or _no_replay, self._replayed)
+        self._interrupted: dict[int, Portions] = {}  # by handle
         self.departures: Departures[Connection] = Departures(
             self, self._connections.values(), limits
         )
@@ -160,8 +166,10 @@ class Hub(Intake):
         if connection.end_reason is not None:  # CLOSE is its last reply
             return None
         session = connection.session
-        if session.waiting is not None and self.login is not None:
-            self.login.wait(connection, message)
+        if session.waiting is not None:
+            if not session.wait(message):
+                session.waiting.clear()
+                self.lock_out(connection, CloseCode.TOO_MANY_COMMANDS)
             return None
         try:
             command = session.handle(message)
@@ -172,6 +180,13 @@ class Hub(Intake):
             elif isinstance(command, Auth):
                 assert self.login is not None, "a session without login takes no auth"
                 self.login.command(connection, command)
+            elif isinstance(command, Pause):
+                self.core.delivery.pause(connection.handle)
+                self._reply(connection, protocol.encode_paused(command.id))
+            elif isinstance(command, Resume):
+                self.core.delivery.unpause(connection.handle)
+                self._reply(connection, protocol.encode_resumed(command.id))
+                self._flushing.publications_wait()
             else:
                 self._reply(connection, protocol.encode_pong(command.id))
         except ProtocolError as error:
@@ -231,6 +246,8 @@ class Hub(Intake):
         self.durations.observe((now_ms() - connection.opened_ms) / 1000)
         if self.login is not None:
             self.login.left(connection)
+        self.replays.left(connection)
+        self._interrupted.pop(connection.handle, None)
         self.core.release(connection.handle)
         del self._connections[connection.handle]
         self.capacity.leave()
@@ -262,24 +279,37 @@ class Hub(Intake):
             self._rules,
             connection.session.permissions,
             self._limits.subscriptions_max,
-            self.epoch,
+            self._epochs,
         )
-        return self._go_on_subscribing(connection, portions)
+        return self._go_on_subscribing(connection, portions, None)
 
     def _go_on_subscribing(
-        self, connection: Connection, portions: Generator[None, None, bytes]
+        self, connection: Connection, portions: Portions, found: Found | None
     ) -> Rest | None:
         if connection.end_reason is not None:
             return None
         try:
-            next(portions)
+            lacks = portions.send(found)
         except StopIteration as end:
             self._reply(connection, end.value)
             return None
         except ProtocolError as error:
             self._reply(connection, protocol.encode_error(error))
             return None
-        return partial(self._go_on_subscribing, connection, portions)
+        if lacks and self.replays.begin(connection, lacks):
+            self._interrupted[connection.handle] = portions
+            return None
+        return partial(self._go_on_subscribing, connection, portions, None)
+
+    def _replayed(self, connection: Connection, found: Found, messages: list[bytes]) -> None:
+        """What the origin still has of what the connection missed is there."""
+        portions = self._interrupted.pop(connection.handle)
+        try:
+            finish(self._go_on_subscribing(connection, portions, found))
+            self.go_on(connection, messages)
+        except Exception:
+            log.exception("a subscription could not be recovered")
+            self._broke(connection)
 
     def _unsubscribe(self, connection: Connection, command: Unsubscribe) -> None:
         for name in command.channels:
@@ -434,5 +464,10 @@ class Hub(Intake):
         self.turns.stop()
         if self.login is not None:
             await self.login.stop()
+        await self.replays.stop()
         self._heart.cancel()
         self._flushing.stop()
+
+
+async def _no_replay(channel: str, after: int, epoch: str) -> None:
+    """There is nobody to ask."""

@@ -17,6 +17,7 @@ from wsgate import protocol
 from wsgate.control import REVOKE_SUBJECT, BadControl, revoked_subjects
 from wsgate.core.fanout import Fanout
 from wsgate.core.frame import Frame
+from wsgate.core.recovery import OWN_EPOCH
 from wsgate.core.roster import TooManyChannels
 from wsgate.core.sink import Sink
 from wsgate.deflate import compress
@@ -107,7 +108,7 @@ class Intake:
     def pass_on(self, channel: int, subject: str, payload: bytes, seq: int, epoch: str) -> bool:
         if not self._is_json(subject, payload):
             return False
-        if self.core.publish(channel, payload, seq, self._epochs.id(epoch) if seq else 0):
+        if self.core.publish(channel, payload, seq, self._epochs.id(epoch) if seq else OWN_EPOCH):
             self._flushing.publication_came()
         return True
 
@@ -137,7 +138,8 @@ class Intake:
 
     def drop(self, channel: int, subject: str, limit: str, seq: int, epoch: str) -> None:
         assert self.regulator is not None, "there is no limit"
-        self.core.lose(channel, seq, self._epochs.id(epoch) if seq else 0)  # the next event, or the heartbeat, takes the gap along
+        # The next event, or the heartbeat, takes the gap along.
+        self.core.lose(channel, seq, self._epochs.id(epoch) if seq else OWN_EPOCH)
         if self._complaints.admit(limit) is not None:
             log.warning(
                 "event dropped",

@@ -33,8 +33,6 @@ log = structlog.get_logger("wsgate.login")
 
 # A deadline that is farther off is looked at again then: clocks are set, and wheels turn.
 LOOK_AGAIN_S: Final = 3600.0
-WAITING_MESSAGES_MAX: Final = 64
-WAITING_BYTES_MAX: Final = 65_536
 
 Refused = TokenExpired | TokenRefused | KeysUnavailable
 
@@ -192,18 +190,6 @@ class Login(Generic[_C]):
         else:
             self._renew(connection, command, outcome)
         self._host.go_on(connection, waiting)
-
-    def wait(self, connection: _C, message: bytes) -> None:
-        """A message came while the keys are being fetched."""
-        waiting = connection.session.waiting
-        assert waiting is not None, "nothing is waited for"
-        waiting.append(message)
-        if (
-            len(waiting) > WAITING_MESSAGES_MAX
-            or sum(len(one) for one in waiting) > WAITING_BYTES_MAX
-        ):
-            waiting.clear()
-            self._host.lock_out(connection, CloseCode.TOO_MANY_COMMANDS)
 
     # ------------------------------------------------------------------------------------- going
 

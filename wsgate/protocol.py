@@ -27,6 +27,8 @@ COMMAND_ID_BYTES_MAX: Final = 64
 COMMAND_ID_INTEGER_MAX: Final = 2**53 - 1
 CHANNEL_BYTES_MAX: Final = 255
 CHANNEL_TOKENS_MAX: Final = 16
+EPOCH_LENGTH_MAX: Final = 64
+SEQ_MAX: Final = 2**53 - 1
 MAX_RATE_MIN: Final = 0.01
 MAX_RATE_MAX: Final = 1_000.0
 CONNECTION_RATES_MAX: Final = 8
@@ -166,10 +168,17 @@ def is_pattern(name: str) -> bool:
 # ------------------------------------------------------------------------------------ commands
 
 
+class Place(NamedTuple):
+    """How far a client has come on a channel."""
+
+    epoch: str
+    seq: int
+
+
 class Subscribe(NamedTuple):
     channels: tuple[str, ...]  # without duplicates, in the order given; well-formed or not
     max_rate: float | None = None
-    recover: dict[str, Any] | None = None
+    recover: Mapping[str, Place] = {}
     id: CommandId | None = None
 
 
@@ -275,10 +284,35 @@ def _max_rate(fields: dict[str, Any], reply_to: CommandId | None) -> float | Non
 def _decode_subscribe(fields: dict[str, Any], reply_to: CommandId | None) -> Subscribe:
     channels = tuple(_channels(fields, reply_to))
     max_rate = _max_rate(fields, reply_to)
+    return Subscribe(channels, max_rate, _recover(fields, reply_to), reply_to)
+
+
+def _recover(fields: dict[str, Any], reply_to: CommandId | None) -> dict[str, Place]:
     recover = fields.get("recover")
-    if recover is not None and type(recover) is not dict:
+    if recover is None:
+        return {}
+    if type(recover) is not dict:
         raise ProtocolError(ErrorCode.BAD_COMMAND, "recover is an object of positions", reply_to)
-    return Subscribe(channels, max_rate, recover, reply_to)
+    if len(recover) > COMMAND_CHANNELS_MAX:
+        raise ProtocolError(
+            ErrorCode.BAD_COMMAND,
+            f"a command recovers at most {COMMAND_CHANNELS_MAX} channels",
+            reply_to,
+        )
+    return {channel: _place(position, reply_to) for channel, position in recover.items()}
+
+
+def _place(position: Any, reply_to: CommandId | None) -> Place:
+    if type(position) is dict:
+        epoch, seq = position.get("epoch"), position.get("seq")
+        named = type(epoch) is str and len(epoch) <= EPOCH_LENGTH_MAX
+        if named and type(seq) is int and 0 <= seq <= SEQ_MAX:
+            return Place(str(epoch), seq)
+    raise ProtocolError(
+        ErrorCode.BAD_COMMAND,
+        "a position is an object with epoch, a string, and seq, an integer from 0",
+        reply_to,
+    )
 
 
 def _decode_unsubscribe(fields: dict[str, Any], reply_to: CommandId | None) -> Unsubscribe:
@@ -328,6 +362,7 @@ class Position(TypedDict, total=False):
 
     epoch: str
     seq: int
+    recovered: bool
 
 
 _DETAILS: Final = {code: {"code": code.value, "message": code.message} for code in ErrorCode}
@@ -365,6 +400,14 @@ def encode_authorized(expires_at_s: float | None, reply_to: CommandId | None = N
 
 def encode_pong(reply_to: CommandId | None = None) -> bytes:
     return dumps(_head("pong", reply_to))
+
+
+def encode_paused(reply_to: CommandId | None = None) -> bytes:
+    return dumps(_head("paused", reply_to))
+
+
+def encode_resumed(reply_to: CommandId | None = None) -> bytes:
+    return dumps(_head("resumed", reply_to))
 
 
 def encode_error(error: ProtocolError) -> bytes:

@@ -17,12 +17,8 @@ from wsgate.protocol import (
     CloseCode,
     Command,
     ErrorCode,
-    Pause,
     Ping,
     ProtocolError,
-    Resume,
-    Subscribe,
-    Unsubscribe,
     decode,
 )
 
@@ -31,6 +27,10 @@ from wsgate.protocol import (
 _MALFORMED: Final = frozenset(
     (ErrorCode.BAD_JSON, ErrorCode.BAD_COMMAND, ErrorCode.UNKNOWN_COMMAND)
 )
+
+# While something is waited for.
+WAITING_MESSAGES_MAX: Final = 64
+WAITING_BYTES_MAX: Final = 65_536
 
 
 class Session:
@@ -42,14 +42,24 @@ class Session:
         self._malformed_in_a_row = 0
         self._authenticated = authenticated  # it asks, so without an identity nothing is done
         self.identity: Identity | None = None
-        self.waiting: list[bytes] | None = None  # messages, while keys are fetched for its token
+        # Messages, while something has to be fetched: keys for its token, or what it missed.
+        self.waiting: list[bytes] | None = None
 
     @property
     def permissions(self) -> Permissions:
         """What it may subscribe to, as far as the token is asked."""
         return EVERYTHING if self.identity is None else self.identity.permissions
 
-    def handle(self, message: bytes) -> Subscribe | Unsubscribe | Ping | Auth:
+    def wait(self, message: bytes) -> bool:
+        """Keep a message for later, while something is waited for; False if that is too much."""
+        assert self.waiting is not None, "nothing is waited for"
+        self.waiting.append(message)
+        return (
+            len(self.waiting) <= WAITING_MESSAGES_MAX
+            and sum(len(one) for one in self.waiting) <= WAITING_BYTES_MAX
+        )
+
+    def handle(self, message: bytes) -> Command:
         """The command in the message, ready to be executed.
 
         Raises ProtocolError; if its ``close`` is set, the connection is to be closed after the
@@ -64,18 +74,10 @@ class Session:
                     error.close = CloseCode.TOO_MANY_BAD_COMMANDS
             raise
         self._malformed_in_a_row = 0
-        if isinstance(command, (Pause, Resume)):
-            raise _not_supported(type(command).__name__.lower(), command)
         if isinstance(command, Auth):
             if not self._authenticated:
                 reason = "this gateway asks nobody for a token (WS_AUTH=none)"
                 raise ProtocolError(ErrorCode.NOT_SUPPORTED, reason, command.id)
         elif self._authenticated and self.identity is None and not isinstance(command, Ping):
             raise ProtocolError(ErrorCode.AUTH_REQUIRED, reply_to=command.id)
-        if isinstance(command, Subscribe) and command.recover:  # no positions ask for nothing
-            raise _not_supported("recover", command)
         return command
-
-
-def _not_supported(what: str, command: Command) -> ProtocolError:
-    return ProtocolError(ErrorCode.NOT_SUPPORTED, f"{what} is not supported yet", command.id)

@@ -7,25 +7,32 @@ it gets the first value of any.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from wsgate.auth.permissions import EVERYTHING, Permissions
 from wsgate.core.fanout import Fanout
 from wsgate.core.roster import TooManyChannels, TooManyRates
+from wsgate.epochs import Epochs
 from wsgate.protocol import (
     ErrorCode,
+    Place,
     Position,
     ProtocolError,
     Subscribe,
     encode_subscribed,
+    is_channel,
     is_channel_or_pattern,
     is_pattern,
 )
-from wsgate.rules import Rules
+from wsgate.replays import Lack
+from wsgate.rules import Rules, matches
 
 PORTION: Final = 100  # names; 0.2 ms if all are new
+
+
+Found = Mapping[str, Sequence[tuple[int, bytes]]]
 
 
 def subscribe(
@@ -35,11 +42,12 @@ def subscribe(
     rules: Rules,
     permissions: Permissions,
     subscriptions_max: int,
-    epoch: str,
-) -> Generator[None, None, bytes]:
+    epochs: Epochs,
+) -> Generator[list[Lack] | None, Found | None, bytes]:
     """Yield after each portion but the last; return the reply.
 
-    Raises ProtocolError, with nothing subscribed to. The connection must be there each time.
+    What is yielded is asked of the origin, and what that has is sent. Raises ProtocolError, with
+    nothing subscribed to. The connection must be there each time.
     """
     names = command.channels
     room = subscriptions_max - core.subscription_count(handle)
@@ -49,17 +57,20 @@ def subscribe(
     errors: dict[str, ErrorCode] = {}
     for first in range(0, len(names), PORTION):
         if first:
-            yield
+            yield None
         portion = names[first : first + PORTION]
         some, wrong, room = admit(portion, rules, core.rule_of, room, holds, permissions)
         errors |= wrong
         for name, rule in some.items():
             try:
                 if rule is not None:
-                    core.open_channel(name, rule)
+                    _open(core, name, rule, epochs)
                 admitted[name] = rule
             except TooManyChannels:
                 errors[name] = ErrorCode.TOO_MANY_CHANNELS
+    recover = _recoverable(core, handle, command, admitted, rules, epochs)
+    lacks = [Lack(name, *place) for name, place in recover.items() if core.lacks(name, *place)]
+    found = (yield lacks) if lacks else None
     interval_ms = max(1, round(1000 / command.max_rate)) if command.max_rate else 0
     subscribed: dict[str, Position] = {}
     try:
@@ -70,12 +81,17 @@ def subscribe(
                 continue
             try:
                 seq = core.subscribe(handle, name, rule, interval_ms)
-                subscribed[name] = {"epoch": epoch, "seq": seq}
+                subscribed[name] = {"epoch": core.epoch_of(name), "seq": seq}
             except TooManyChannels:  # forgotten since it was opened, to make room
                 errors[name] = ErrorCode.TOO_MANY_CHANNELS
     except TooManyRates:
         # One rate for the whole command: it fails on the first channel or not at all.
         raise ProtocolError(ErrorCode.TOO_MANY_RATES, reply_to=command.id) from None
+    for name, place in recover.items():
+        earlier = found.get(name, ()) if found else ()
+        recovered = core.catch_up(handle, name, *place, earlier)
+        entry = subscribed.setdefault(name, core.position_of(name))
+        entry["recovered"] = recovered
     return encode_subscribed(subscribed, errors, command.id)
 
 
@@ -119,3 +135,36 @@ def admit(
         room -= needs_room
         admitted[name] = rule
     return admitted, errors, room
+
+
+def _open(core: Fanout, name: str, rule: int, epochs: Epochs) -> None:
+    if core.find_channel(name) is None:
+        core.open_channel(name, rule, epochs.of(name))
+
+
+def _recoverable(
+    core: Fanout,
+    handle: int,
+    command: Subscribe,
+    admitted: Mapping[str, int | None],
+    rules: Rules,
+    epochs: Epochs,
+) -> dict[str, Place]:
+    """What of the positions in the command there is to answer, by channel.
+
+    Not those of channels that the connection gets anyway: it has missed nothing of them.
+    """
+    patterns = [name for name, rule in admitted.items() if rule is None]
+    found = {}
+    for name, place in command.recover.items():
+        if admitted.get(name) is None:
+            rule = rules.index(name) if is_channel(name) else None
+            if rule is None or not any(matches(pattern, name) for pattern in patterns):
+                continue
+            try:
+                _open(core, name, rule, epochs)
+            except TooManyChannels:
+                continue
+        if not core.is_covered(handle, name):
+            found[name] = place
+    return found

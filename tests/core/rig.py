@@ -153,3 +153,28 @@ def slot_of(handle: int) -> int:
 
 def rule_of(channel: str) -> int:
     return RULE_OF[channel.split(".")[0]]
+
+
+def written_to(rig: Rig) -> list[int]:
+    """The slots that were written to, in order."""
+    return [slot for slot, _ in rig.wire.sends]
+
+
+def owed(rig: Rig, handle: int, lane: str) -> int:
+    lanes = rig.delivery.owed(handle)
+    assert lanes is not None
+    return int(lanes[lane])
+
+
+def blocked(*channels: str, **limits: int) -> tuple[Rig, int]:
+    """A connection that is owed everything, since its transport takes nothing."""
+    rig = Rig(**limits)
+    handle = rig.open(*channels)
+    rig.delivery.block(handle)
+    return rig, handle
+
+
+def resumed(rig: Rig, handle: int) -> None:
+    rig.resume(handle)
+    rig.flush_all()
+    rig.core.check()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 CONTINUATION = 0x0
@@ -133,3 +134,13 @@ class FrameReader:
         if compressed:
             payload = zlib.decompress(payload + DEFLATE_END, wbits=-15)
         return Frame(opcode, payload)
+
+
+def fragments(message: bytes, *cuts: int) -> list[bytes]:
+    """The message as a text frame and continuations, cut at these places."""
+    edges = [0, *cuts, len(message)]
+    last = len(edges) - 2
+    return [
+        frame(CONTINUATION if place else TEXT, message[start:end], fin=place == last)
+        for place, (start, end) in enumerate(pairwise(edges))
+    ]

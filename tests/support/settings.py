@@ -1,4 +1,4 @@
-"""An environment without settings, whoever runs the tests."""
+"""Settings from an environment that has these and no others, whoever runs the tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from wsgate.settings import Settings, reading
 from wsgate.settings.names import PREFIXES
 
 
@@ -16,3 +17,9 @@ def only_environment(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
             monkeypatch.delenv(name)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+
+
+def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return reading.load().settings

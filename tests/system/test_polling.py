@@ -146,25 +146,27 @@ async def test_clients_that_a_worker_still_has_are_served_while_it_is_replaced(
 async def test_clients_and_operators_are_told_when_the_backend_is_away(
     gateway_process: NewGateway,
 ) -> None:
-    async with Backend() as backend:
-        async with polled(backend, gateway_process, WS_POLL_TIMEOUT_S=0.2) as gateway:
-            await until_feeds(gateway, 2)
-            clients = await crowd(gateway, 10, A)
-            await backend.close()
-            for client in clients:
-                while await client.message() != {"type": "feed", "state": "stale"}:
-                    pass
-            code, text = await asked(gateway, "/readyz")
-            assert code == 503
-            (reason,) = json.loads(text)["not_ready"]
-            assert reason.startswith("poll: not connected (no connection: Connect")
-            assert (await asked(gateway, "/healthz"))[0] == 200
-            change = backend.change("a")
-            await backend.open()
-            for client in clients:
-                assert await client.message() == {"type": "feed", "state": "live"}
-                assert await data(client) == change
-                client.close()
+    async with (
+        Backend() as backend,
+        polled(backend, gateway_process, WS_POLL_TIMEOUT_S=0.2) as gateway,
+    ):
+        await until_feeds(gateway, 2)
+        clients = await crowd(gateway, 10, A)
+        await backend.close()
+        for client in clients:
+            while await client.message() != {"type": "feed", "state": "stale"}:
+                pass
+        code, text = await asked(gateway, "/readyz")
+        assert code == 503
+        (reason,) = json.loads(text)["not_ready"]
+        assert reason.startswith("poll: not connected (no connection: Connect")
+        assert (await asked(gateway, "/healthz"))[0] == 200
+        change = backend.change("a")
+        await backend.open()
+        for client in clients:
+            assert await client.message() == {"type": "feed", "state": "live"}
+            assert await data(client) == change
+            client.close()
 
 
 @on_loop

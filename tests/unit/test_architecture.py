@@ -42,7 +42,8 @@ ALLOWED = {
     "edge": {"core", "throttle", "networks", "proxy_protocol", "rates"},
     "deflate": set(),
     "session": COMMON | {"auth"},
-    "subscribing": COMMON | {"auth", "core"},
+    "replays": {"session"},
+    "subscribing": COMMON | {"auth", "core", "epochs", "replays"},
     "login": COMMON | {"auth", "session"},
     "histogram": set(),
     "regulator": {"limits", "rates"},
@@ -56,7 +57,7 @@ ALLOWED = {
     "departures": {"limits"},
     "hub": COMMON
     | {"addresses", "auth", "capacity", "departures", "intake", "login", "session"}
-    | {"core", "flush", "histogram", "subscribing", "turns"},
+    | {"core", "flush", "histogram", "replays", "subscribing", "turns"},
     "auth": COMMON,
     "sources": COMMON | {"raw_json"},
     "upgrade": COMMON | {"auth", "deflate", "hub", "edge", "networks", "origins"},

@@ -1,203 +1,29 @@
+"""What happens in a gateway is counted, and told as Prometheus has it."""
+
 from __future__ import annotations
 
 import asyncio
-import json
-import re
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import pytest
-import uvloop
-from prometheus_client import generate_latest
-from prometheus_client.parser import text_string_to_metric_families
 
-from wsgate import flush
-from wsgate.auth import authenticator as auth
-from wsgate.auth.keys import KeySource
-from wsgate.auth.keyset import from_secret
-from wsgate.auth.origins import Given
-from wsgate.auth.permissions import NOTHING
-from wsgate.auth.tickets import Tickets
-from wsgate.auth.verifier import TokenOptions
-from wsgate.core.sink import PythonSink
-from wsgate.histogram import Histogram
-from wsgate.hub import Hub
-from wsgate.limits import Limits
-from wsgate.metrics import auth as auth_metrics
-from wsgate.metrics import connections, feeds, publications
-from wsgate.metrics.collector import GatewayCollector, registry
-from wsgate.protocol import CloseCode
-from wsgate.rules import DEFAULT_RULES, Rule
-from wsgate.sources import Source
-from wsgate.sources.local import LocalSource
-from wsgate.sources.poll import PollSource
-from wsgate.sources.poll_answer import Shape
-from wsgate.supervisor.fleet import Fleet
-from wsgate.supervisor.load import NO_LIMITS
-from wsgate.supervisor.measures import (
-    fleet_metrics,
-    poll_metrics,
-    publishing_metrics,
-    relay_metrics,
+from tests.support.metered import (
+    Client,
+    Gateway,
+    Samples,
+    Socket,
+    flushed,
+    rule,
+    scrape,
+    subscribe,
+    subscribe_also,
+    with_gateway,
 )
-from wsgate.supervisor.publishing import Publishing
-from wsgate.supervisor.relay import Relay
-
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "operations.md"
+from wsgate import flush
+from wsgate.metrics import auth as auth_metrics
+from wsgate.metrics import feeds
+from wsgate.rules import DEFAULT_RULES
 
 UPDATE, COMMENT = DEFAULT_RULES[0], DEFAULT_RULES[1]
-Samples = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
-
-
-class Socket(PythonSink):
-    """Takes everything unless told to take nothing."""
-
-    full = False
-
-    def on_send(self, slot: int, parts: list[bytes]) -> int:
-        return 0 if self.full else sum(map(len, parts))
-
-    def on_carry(self, slot: int, rest: bytes) -> int:
-        return 1
-
-
-class NatsLike:
-    """A source that reports all there is to report."""
-
-    name = "nats"
-    connected = True
-
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
-
-    def snapshot(self) -> dict[str, int | float | str]:
-        keys = [*feeds.TOTALS, *feeds.LEVELS]
-        return {"server": "nats://x", **{key: place for place, key in enumerate(keys, 1)}}
-
-
-@dataclass
-class Upgrade:
-    refused: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass
-class Acceptor:
-    accepted: int = 0
-    restarts: int = 0
-
-
-@dataclass
-class Handshakes:
-    expired: int = 0
-    under_way: int = 0
-    tls_failed: int = 0
-    shed: int = 0
-    refused: dict[str, int] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return self.under_way
-
-
-@dataclass
-class Tls:
-    expires_s: float = 2e9
-    reloads: int = 3
-    failures: int = 4
-
-
-@dataclass
-class Stalls:
-    lag: Histogram = field(default_factory=lambda: Histogram((0.001, 0.1)))
-    pauses: list[Histogram] = field(default_factory=lambda: [Histogram((0.01,)) for _ in range(3)])
-
-
-class Authenticator:
-    """One that counted everything there is to count."""
-
-    def __init__(self) -> None:
-        keys = [*auth_metrics.REFUSALS, *auth_metrics.TOTALS, *auth_metrics.LEVELS]
-        self.counts = {key: place for place, key in enumerate(keys, 1)}
-
-    def snapshot(self) -> dict[str, int | float]:
-        return dict(self.counts)
-
-
-@dataclass
-class Gateway:
-    hub: Hub
-    sources: list[Source]
-    upgrade: Upgrade = field(default_factory=Upgrade)
-    acceptor: Acceptor = field(default_factory=Acceptor)
-    handshakes: Handshakes = field(default_factory=Handshakes)
-    stalls: Stalls = field(default_factory=Stalls)
-    tls: Tls | None = field(default_factory=Tls)
-    authenticator: Authenticator | None = field(default_factory=Authenticator)
-
-
-class Client:
-    handle = 0
-    opened_ms = 0
-    window_bits = 0
-    credential = None
-    end_reason: str | None = None
-    address_group: str | None = None
-    peer = "somebody"
-    session: Any = None
-    established = True
-
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-
-
-def with_gateway(test: Callable[[Gateway, Socket], Coroutine[Any, Any, None]]) -> None:
-    """Run a test with the real hub on a sink of our own."""
-
-    async def run() -> None:
-        sink = Socket()
-        hub = Hub(sink, DEFAULT_RULES, Limits())
-        try:
-            await test(Gateway(hub, [NatsLike(), LocalSource(hub)]), sink)
-        finally:
-            await hub.stop()
-
-    uvloop.run(asyncio.wait_for(run(), 20))
-
-
-def scrape(gateway: Gateway) -> Samples:
-    text = generate_latest(registry(gateway)).decode()
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if not sample.name.endswith("_created")
-    }
-
-
-def rule(of: Rule) -> tuple[tuple[str, str], ...]:
-    return (("subject", of.subject), ("type", of.type))
-
-
-async def flushed(hub: Hub) -> None:
-    while hub.core.delivery.dirty_count or hub.core.owes_publications:
-        await asyncio.sleep(0)
-
-
-async def subscribe(hub: Hub, *channels: str) -> Client:
-    client = Client()
-    hub.opened(client)  # type: ignore[arg-type]
-    await subscribe_also(hub, client, *channels)
-    return client
-
-
-async def subscribe_also(hub: Hub, client: Client, *channels: str) -> None:
-    """Return when it is done, which on a busy machine is not in this round of the loop."""
-    command = {"type": "subscribe", "channels": channels}
-    hub.received(client, json.dumps(command).encode())  # type: ignore[arg-type]
-    while len(hub.turns):
-        await asyncio.sleep(0)
 
 
 def test_what_happens_is_counted() -> None:
@@ -477,104 +303,3 @@ def test_authentication_is_reported_where_there_is_any() -> None:
         assert not any(name.startswith("ws_auth") for name, _ in scrape(gateway))
 
     with_gateway(test)
-
-
-async def nobody(ticket: str) -> None:
-    return None
-
-
-def test_everything_that_authentication_counts_is_a_metric() -> None:
-    async def test(gateway: Gateway, sink: Socket) -> None:
-        real = auth.Authenticator(
-            KeySource(Given(from_secret("x" * 32))),
-            TokenOptions(permissions_default=NOTHING),
-            redeem=nobody,
-        )
-        assert set(real.snapshot()) == {
-            *auth_metrics.REFUSALS,
-            *auth_metrics.TOTALS,
-            *auth_metrics.LEVELS,
-        }
-
-    with_gateway(test)
-
-
-def test_every_total_of_the_core_is_a_metric() -> None:
-    async def test(gateway: Gateway, sink: Socket) -> None:
-        core = gateway.hub.core
-        told = {*publications.TOTALS, *publications.CONFLATED.values()}
-        told |= {*publications.DROPPED.values(), *publications.BY_RULE}
-        for key in publications.FORMATS.values():
-            told |= {key, f"{key}_bytes"}
-        assert set(core.counters.snapshot()) == told | {"conflated", "dropped"}  # their sums
-        assert set(core.counters.of_rule(0)) == set(publications.BY_RULE)
-        assert set(core.delivery.backlog()) == set(publications.BACKLOG)
-
-    with_gateway(test)
-
-
-def documented() -> Iterator[tuple[str, str]]:
-    lines = PAGE.read_text().splitlines()
-    for line in lines[lines.index("| metric | what it is |") + 2 :]:
-        if not line.startswith("|"):
-            return
-        name, text = line.strip("| ").split(" | ", 1)
-        yield name.strip("`"), text
-
-
-def collected(gateway: Gateway) -> list[tuple[str, str]]:
-    """Each metric as the page has it: the name with its labels, and the help."""
-    relay = Relay(lambda: DEFAULT_RULES)
-    # Without slots it needs neither blueprint nor answers.
-    fleet = Fleet(None, (), NO_LIMITS, None, relay)  # type: ignore[arg-type]
-    publishing = Publishing("token", relay, lambda: None)  # type: ignore[arg-type, return-value]
-    supervisors = (
-        *fleet_metrics(fleet, Tickets()),
-        *relay_metrics(relay),
-        *poll_metrics(PollSource(relay, "http://x", Shape())),
-        *publishing_metrics(publishing),
-    )
-    found = []
-    for family in (*supervisors, *GatewayCollector(gateway).collect()):
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        labels = ", ".join(label for label in family.samples[0].labels if label != "le")
-        found.append((f"{name}{{{labels}}}" if labels else name, family.documentation))
-    return found
-
-
-def test_the_page_explains_every_metric() -> None:
-    async def test(gateway: Gateway, sink: Socket) -> None:
-        assert list(documented()) == collected(gateway)
-
-    with_gateway(test)
-
-
-def test_names_and_texts_follow_the_conventions() -> None:
-    async def test(gateway: Gateway, sink: Socket) -> None:
-        rows = collected(gateway)
-        assert len({name for name, _ in rows}) == len(rows)
-        for name, text in rows:
-            assert re.match(r"ws_[a-z_]+", name)
-            assert text.endswith(".")
-
-    with_gateway(test)
-
-
-@pytest.mark.parametrize(
-    ("module", "call", "known"),
-    [
-        ("intake.py", r"self\._refuse\(\s*\"(\w+)\"", publications.PUBLICATION_REFUSALS),
-        ("hub.py", r"self\._note_end\(\s*\w+,\s*\"(\w+)\"", connections.CLOSE_REASONS),
-        ("hub.py", r"self\._end\(\s*\w+,\s*CloseCode\.(\w+)", connections.CLOSE_REASONS),
-        ("login.py", r"lock_out\(\s*\w+,\s*CloseCode\.(\w+)", connections.CLOSE_REASONS),
-        ("login.py", r"return CloseCode\.(\w+)", connections.CLOSE_REASONS),
-        ("upgrade.py", r"self\._refuse\(\s*[\w.]+,\s*\"(\w+)\"", connections.HANDSHAKE_REFUSALS),
-    ],
-)
-def test_reasons_in_the_code_are_known_from_the_start(
-    module: str, call: str, known: tuple[str, ...]
-) -> None:
-    reasons = re.findall(call, (ROOT / "wsgate" / module).read_text())
-    assert reasons
-    for reason in reasons:
-        assert (CloseCode[reason].reason if reason.isupper() else reason) in known

@@ -10,10 +10,10 @@ import pytest
 
 from wsgate import protocol
 from wsgate.auth.identity import KeysUnavailable, Refusal, TokenExpired, TokenRefused
-from wsgate.login import WAITING_BYTES_MAX, WAITING_MESSAGES_MAX, close_code
+from wsgate.login import close_code
 from wsgate.protocol import CloseCode, ErrorCode, ProtocolError
 from wsgate.rules import DEFAULT_RULES, RULES_MAX
-from wsgate.session import Session
+from wsgate.session import WAITING_BYTES_MAX, WAITING_MESSAGES_MAX, Session
 from wsgate.subscribing import admit
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
@@ -181,5 +181,6 @@ def test_the_example_session_is_what_the_gateway_would_say() -> None:
             assert reply["channels"] == list(command.channels)
             subscribed.difference_update(command.channels)
         else:
-            assert reply["type"] == "pong"
+            said = {protocol.Ping: "pong", protocol.Pause: "paused", protocol.Resume: "resumed"}
+            assert reply["type"] == said[type(command)]
     assert subscribed == {"global.trending", "token.*.comment"}

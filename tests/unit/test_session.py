@@ -20,7 +20,7 @@ from wsgate.protocol import (
     Unsubscribe,
 )
 from wsgate.rules import DEFAULT_RULES
-from wsgate.session import Session
+from wsgate.session import WAITING_BYTES_MAX, WAITING_MESSAGES_MAX, Session
 from wsgate.subscribing import admit
 
 PING = b'{"type":"ping"}'
@@ -43,18 +43,14 @@ def test_commands_that_can_be_executed() -> None:
     assert session.handle(b'{"type":"unsubscribe","channels":["a"]}') == Unsubscribe(("a",))
 
 
-@pytest.mark.parametrize(
-    ("message", "what"),
-    [
-        (b'{"type":"pause","id":4}', "pause"),
-        (b'{"type":"resume","id":4}', "resume"),
-        (subscribe(recover={"global.trending": {"epoch": "e", "seq": 1}}, id=4), "recover"),
-    ],
-)
-def test_what_is_not_supported_says_so(message: bytes, what: str) -> None:
-    error = refused(Session(), message)
-    assert (error.code, error.reply_to, error.close) == (ErrorCode.NOT_SUPPORTED, 4, None)
-    assert error.message == f"{what} is not supported yet"
+def test_what_came_while_something_is_waited_for_is_bounded() -> None:
+    session = Session()
+    session.waiting = []
+    assert all(session.wait(PING) for _ in range(WAITING_MESSAGES_MAX))
+    assert not session.wait(PING)
+    session.waiting = []
+    assert session.wait(b"x" * WAITING_BYTES_MAX)
+    assert not session.wait(b"x")
 
 
 def test_without_authentication_nobody_is_asked_for_a_token() -> None:
@@ -102,12 +98,6 @@ def test_a_well_formed_command_forgives(good: bytes) -> None:
             session.handle(message)
         except ProtocolError as error:
             assert error.close is None
-
-
-def test_what_is_not_supported_can_be_asked_for_ever() -> None:
-    session = Session()
-    for _ in range(100):
-        assert refused(session, b'{"type":"pause"}').close is None
 
 
 def test_a_session_is_small() -> None:

@@ -9,6 +9,11 @@ import pytest
 
 from tests.support import gateway
 from tests.support.certificates import Certificate
+from tests.wire.test_broken_frames import (  # noqa: F401
+    test_a_broken_frame_in_the_packet_of_the_request,
+    test_the_first_offence_counts_and_close_is_sent_once,
+    test_whoever_breaks_the_protocol_is_told_and_nothing_follows,
+)
 from tests.wire.test_closing import (  # noqa: F401
     test_a_client_that_closes_and_reads_nothing_is_cut_off,
     test_a_client_that_is_gone_leaves_nothing_behind,
@@ -22,12 +27,9 @@ from tests.wire.test_closing import (  # noqa: F401
     test_whoever_asks_and_never_reads_is_cut_off,
 )
 from tests.wire.test_frames import (  # noqa: F401
-    test_a_broken_frame_in_the_packet_of_the_request,
     test_a_message_may_be_fragmented_at_every_byte,
     test_frames_of_every_length_form_byte_by_byte,
     test_many_frames_in_one_packet,
-    test_the_first_offence_counts_and_close_is_sent_once,
-    test_whoever_breaks_the_protocol_is_told_and_nothing_follows,
 )
 from tests.wire.test_upgrade import (  # noqa: F401
     test_a_client_that_leaves_within_the_handshake,

@@ -34,11 +34,6 @@ RECORD_BYTES_MAX = 16384  # RFC 8446 5.1
 RECORD_OVERHEAD_BYTES = 22  # TLS 1.3: header, content type, tag
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Certificate:
-    return Certificate(tmp_path)
-
-
 @asynccontextmanager
 async def tls_gateway(certificate: Certificate, **options: Any) -> AsyncIterator[LocalGateway]:
     async with local_gateway(

@@ -1,12 +1,18 @@
 """Recovery: a client that was cut off gets what it missed, whole, or is told that it cannot."""
 
 from collections.abc import Callable, Sequence
+from typing import TypedDict
 
 from wsgate.core.history import History
 from wsgate.core.roster import Roster
 from wsgate.core.sink import Sink
 
 OWN_EPOCH: int
+
+class _Position(TypedDict, total=False):
+    epoch: str
+    seq: int
+    recovered: bool
 
 class Recovery(Roster):
     """`history`: what is kept of each rule's events, see ``History``; None: nothing."""
@@ -36,6 +42,9 @@ class Recovery(Roster):
 
     def epoch_of(self, name: str) -> str:
         """The epoch of a channel that is known."""
+
+    def position_of(self, name: str) -> _Position:
+        """The position of a channel; empty if it is not known."""
 
     def renew_epoch(self, ended: int, epoch: int) -> None:
         """The source counts anew: nothing is known of event channels counted in `ended`."""

@@ -47,6 +47,13 @@ cdef class Recovery(Roster):
         """The epoch of a channel that is known."""
         return self.channels.epoch_names[self.channels.table[self.known_channel(name)].epoch]
 
+    def position_of(self, name: str) -> dict:
+        """The position of a channel: {"epoch", "seq"}; empty if it is not known."""
+        cdef uint32_t id = self.known_channel(name)
+        if id == NO_ID:
+            return {}
+        return {"epoch": self.epoch_of(name), "seq": self.channels.table[id].seq}
+
     def renew_epoch(self, ended: int, epoch: int) -> None:
         """The source counts anew: nothing is known of event channels that were counted in `ended`.
 
@@ -180,7 +187,6 @@ cdef class Recovery(Roster):
             self.delivery.mark(slot, box)
         return True
 
-
     # silences
 
     cdef int silence(self, uint32_t slot, uint32_t id, uint64_t until) except -1:
@@ -243,7 +249,7 @@ cdef class Recovery(Roster):
         counts = {}
         for slot, of_slot in self.silences.items():
             assert of_slot
-            for id, until in of_slot.items():
+            for id in of_slot:
                 assert self.index.covers(slot, id)
                 counts[id] = counts.get(id, 0) + 1
         for id in range(self.channels.cap):

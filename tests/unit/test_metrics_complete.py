@@ -1,0 +1,139 @@
+"""Everything that is counted is a metric, and every metric is explained."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.metered import Gateway, Socket, with_gateway
+from wsgate.auth import authenticator as auth
+from wsgate.auth.keys import KeySource
+from wsgate.auth.keyset import from_secret
+from wsgate.auth.origins import Given
+from wsgate.auth.permissions import NOTHING
+from wsgate.auth.tickets import Tickets
+from wsgate.auth.verifier import TokenOptions
+from wsgate.metrics import auth as auth_metrics
+from wsgate.metrics import connections, publications
+from wsgate.metrics.collector import GatewayCollector
+from wsgate.protocol import CloseCode
+from wsgate.rules import DEFAULT_RULES
+from wsgate.sources.poll import PollSource
+from wsgate.sources.poll_answer import Shape
+from wsgate.supervisor.fleet import Fleet
+from wsgate.supervisor.load import NO_LIMITS
+from wsgate.supervisor.measures import (
+    fleet_metrics,
+    poll_metrics,
+    publishing_metrics,
+    relay_metrics,
+)
+from wsgate.supervisor.publishing import Publishing
+from wsgate.supervisor.relay import Relay
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "operations.md"
+
+
+async def nobody(ticket: str) -> None:
+    return None
+
+
+def test_everything_that_authentication_counts_is_a_metric() -> None:
+    async def test(gateway: Gateway, sink: Socket) -> None:
+        real = auth.Authenticator(
+            KeySource(Given(from_secret("x" * 32))),
+            TokenOptions(permissions_default=NOTHING),
+            redeem=nobody,
+        )
+        assert set(real.snapshot()) == {
+            *auth_metrics.REFUSALS,
+            *auth_metrics.TOTALS,
+            *auth_metrics.LEVELS,
+        }
+
+    with_gateway(test)
+
+
+def test_every_total_of_the_core_is_a_metric() -> None:
+    async def test(gateway: Gateway, sink: Socket) -> None:
+        core = gateway.hub.core
+        told = {*publications.TOTALS, *publications.CONFLATED.values()}
+        told |= {*publications.DROPPED.values(), *publications.BY_RULE}
+        for key in publications.FORMATS.values():
+            told |= {key, f"{key}_bytes"}
+        assert set(core.counters.snapshot()) == told | {"conflated", "dropped"}  # their sums
+        assert set(core.counters.of_rule(0)) == set(publications.BY_RULE)
+        assert set(core.delivery.backlog()) == set(publications.BACKLOG)
+
+    with_gateway(test)
+
+
+def documented() -> Iterator[tuple[str, str]]:
+    lines = PAGE.read_text().splitlines()
+    for line in lines[lines.index("| metric | what it is |") + 2 :]:
+        if not line.startswith("|"):
+            return
+        name, text = line.strip("| ").split(" | ", 1)
+        yield name.strip("`"), text
+
+
+def collected(gateway: Gateway) -> list[tuple[str, str]]:
+    """Each metric as the page has it: the name with its labels, and the help."""
+    relay = Relay(lambda: DEFAULT_RULES)
+    # Without slots it needs neither blueprint nor answers.
+    fleet = Fleet(None, (), NO_LIMITS, None, relay)  # type: ignore[arg-type]
+    publishing = Publishing("token", relay, lambda: None)  # type: ignore[arg-type, return-value]
+    supervisors = (
+        *fleet_metrics(fleet, Tickets()),
+        *relay_metrics(relay),
+        *poll_metrics(PollSource(relay, "http://x", Shape())),
+        *publishing_metrics(publishing),
+    )
+    found = []
+    for family in (*supervisors, *GatewayCollector(gateway).collect()):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(label for label in family.samples[0].labels if label != "le")
+        found.append((f"{name}{{{labels}}}" if labels else name, family.documentation))
+    return found
+
+
+def test_the_page_explains_every_metric() -> None:
+    async def test(gateway: Gateway, sink: Socket) -> None:
+        assert list(documented()) == collected(gateway)
+
+    with_gateway(test)
+
+
+def test_names_and_texts_follow_the_conventions() -> None:
+    async def test(gateway: Gateway, sink: Socket) -> None:
+        rows = collected(gateway)
+        assert len({name for name, _ in rows}) == len(rows)
+        for name, text in rows:
+            assert re.match(r"ws_[a-z_]+", name)
+            assert text.endswith(".")
+
+    with_gateway(test)
+
+
+@pytest.mark.parametrize(
+    ("module", "call", "known"),
+    [
+        ("intake.py", r"self\._refuse\(\s*\"(\w+)\"", publications.PUBLICATION_REFUSALS),
+        ("hub.py", r"self\._note_end\(\s*\w+,\s*\"(\w+)\"", connections.CLOSE_REASONS),
+        ("hub.py", r"self\._end\(\s*\w+,\s*CloseCode\.(\w+)", connections.CLOSE_REASONS),
+        ("login.py", r"lock_out\(\s*\w+,\s*CloseCode\.(\w+)", connections.CLOSE_REASONS),
+        ("login.py", r"return CloseCode\.(\w+)", connections.CLOSE_REASONS),
+        ("upgrade.py", r"self\._refuse\(\s*[\w.]+,\s*\"(\w+)\"", connections.HANDSHAKE_REFUSALS),
+    ],
+)
+def test_reasons_in_the_code_are_known_from_the_start(
+    module: str, call: str, known: tuple[str, ...]
+) -> None:
+    reasons = re.findall(call, (ROOT / "wsgate" / module).read_text())
+    assert reasons
+    for reason in reasons:
+        assert (CloseCode[reason].reason if reason.isupper() else reason) in known

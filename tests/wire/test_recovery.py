@@ -1,0 +1,220 @@
+"""Who comes back asks for what he missed; who is hidden wants nothing for a while."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.feed import until
+from tests.support.gateway import LocalGateway, local_gateway
+from tests.support.loop import on_loop
+from wsgate.sources.local import LocalSource
+
+EVENT = "token.abc.comment"
+STATE = "token.abc.update"
+EPOCH = "the stream"
+
+
+class Stream(LocalSource):
+    """A source with positions, which keeps what it has published; ``broken``: and cannot tell."""
+
+    def __init__(self, feed: Any) -> None:
+        super().__init__(feed)
+        self.kept: list[tuple[str, int, bytes]] = []
+        self.asked: list[tuple[str, int]] = []
+        self.broken = False
+        feed.begin_epoch(self.name, EPOCH, ["token.>"], 0)
+
+    def publish(self, subject: str, payload: bytes, seq: int = 0, epoch: str = "") -> bool:
+        self.kept.append((subject, len(self.kept) + 1, payload))
+        return self._feed.publish(subject, payload, len(self.kept), EPOCH)
+
+    async def replay(  # type: ignore[override]
+        self, subject: str, after: int, epoch: str
+    ) -> list[tuple[int, bytes]] | None:
+        self.asked.append((subject, after))
+        if self.broken:
+            raise ConnectionError("the stream is away")
+        return [
+            (seq, payload) for name, seq, payload in self.kept if name == subject and seq > after
+        ]
+
+
+def remembering(events: int) -> dict[str, Any]:
+    rule = {"subject": "token.*.comment", "type": "token_comment", "kind": "event"}
+    state = {"subject": "token.*.update", "type": "token_update", "kind": "state"}
+    return {"ws_rules": [rule | {"history_events": events}, state]}
+
+
+def numbers(messages: list[Any]) -> list[Any]:
+    return [one["data"] for one in messages]
+
+
+async def position(gateway: LocalGateway, channel: str) -> dict[str, Any]:
+    """Where a client stands that is there until now."""
+    client = await gateway.connect()
+    reply = await client.subscribe(channel)
+    client.close()
+    found: dict[str, Any] = reply["channels"][channel]
+    return found
+
+
+@on_loop
+async def test_events_that_were_missed_come_after_the_reply_and_before_new_ones() -> None:
+    async with local_gateway() as gateway:
+        for number in (1, 2):
+            gateway.publish(EVENT, number)
+        known = await position(gateway, EVENT)
+        for number in (3, 4):
+            gateway.publish(EVENT, number)
+        client = await gateway.connect()
+        reply = await client.subscribe(EVENT, recover={EVENT: known})
+        gateway.publish(EVENT, 5)
+        assert list(reply["channels"][EVENT].items()) == [
+            ("epoch", known["epoch"]),
+            ("seq", 4),
+            ("recovered", True),
+        ]
+        assert numbers(await client.messages(3)) == [3, 4, 5]
+        assert await client.settle() == []
+
+
+@on_loop
+async def test_a_position_of_another_life_is_refused_with_the_new_epoch() -> None:
+    async with local_gateway() as gateway:
+        gateway.publish(EVENT, 1)
+        gateway.publish(STATE, 1)
+        client = await gateway.connect()
+        old = {"epoch": "another", "seq": 1}
+        reply = await client.subscribe(EVENT, STATE, recover={EVENT: old, STATE: old})
+        for channel in (EVENT, STATE):
+            assert reply["channels"][channel]["recovered"] is False
+            assert reply["channels"][channel]["epoch"] != "another"
+        assert numbers(await client.settle()) == [1], "the state; nothing of the events"
+
+
+@on_loop
+async def test_a_pattern_recovers_through_the_channels_that_are_named() -> None:
+    async with local_gateway() as gateway:
+        names = [f"token.{name}.comment" for name in "abc"]
+        for name in names:
+            gateway.publish(name, "old")
+        known = {name: await position(gateway, name) for name in names}
+        for name in names:
+            gateway.publish(name, "missed")
+        client = await gateway.connect()
+        asked = {names[0]: known[names[0]], names[1]: known[names[1]], "global.x": known[names[0]]}
+        reply = await client.subscribe("token.*.comment", recover=asked)
+        assert list(reply["channels"]) == ["token.*.comment", names[0], names[1]]
+        assert reply["channels"][names[0]]["recovered"] is True
+        received = await client.settle()
+        assert [one["channel"] for one in received] == names[:2]
+
+
+@on_loop
+async def test_what_one_is_subscribed_to_already_is_not_recovered() -> None:
+    async with local_gateway() as gateway:
+        known = await position(gateway, EVENT)
+        client = await gateway.subscriber("token.*.comment")
+        gateway.publish(EVENT, 1)
+        assert numbers(await client.messages(1)) == [1]
+        reply = await client.subscribe(EVENT, recover={EVENT: known})
+        assert "recovered" not in reply["channels"][EVENT]
+        assert await client.settle() == []
+
+
+@on_loop
+async def test_a_state_comes_only_if_it_is_newer() -> None:
+    async with local_gateway() as gateway:
+        gateway.publish(STATE, 1)
+        known = await position(gateway, STATE)
+        client = await gateway.connect()
+        reply = await client.subscribe(STATE, recover={STATE: known})
+        assert reply["channels"][STATE]["recovered"] is True
+        assert await client.settle() == []
+        gateway.publish(STATE, 2)
+        assert numbers(await client.messages(1)) == [2]
+
+
+@on_loop
+async def test_what_memory_has_not_is_fetched_from_the_stream() -> None:
+    async with local_gateway(source=Stream, **remembering(2)) as gateway:
+        known = {"epoch": EPOCH, "seq": 1}
+        for number in range(1, 11):
+            gateway.publish(EVENT, number)
+        client = await gateway.connect()
+        await client.say("subscribe", id=1, channels=[EVENT], recover={EVENT: known})
+        await client.say("ping", id=2)
+        reply = await client.message()
+        assert reply["channels"][EVENT] == {"epoch": EPOCH, "seq": 10, "recovered": True}
+        received = await client.messages(10)
+        assert [one["id"] for one in received if one["type"] == "pong"] == [2]
+        events = [one for one in received if one["type"] != "pong"]
+        assert numbers(events) == list(range(2, 11))
+        assert [one["prev"] for one in events] == list(range(1, 10))
+        assert gateway.source.asked == [(EVENT, 1)]  # type: ignore[attr-defined]
+        assert gateway.hub.replays.outcomes == {"found": 1}
+
+
+@pytest.mark.parametrize("number_kept", [0, 2])
+@on_loop
+async def test_a_stream_that_cannot_tell_recovers_nothing(number_kept: int) -> None:
+    async with local_gateway(source=Stream, **remembering(number_kept)) as gateway:
+        for number in range(1, 11):
+            gateway.publish(EVENT, number)
+        gateway.source.broken = True  # type: ignore[attr-defined]
+        client = await gateway.connect()
+        reply = await client.subscribe(EVENT, recover={EVENT: {"epoch": EPOCH, "seq": 1}})
+        assert reply["channels"][EVENT]["recovered"] is False
+        assert await client.settle() == []
+        gateway.publish(EVENT, 11)
+        assert numbers(await client.messages(1)) == [11]
+
+
+@on_loop
+async def test_who_leaves_while_the_stream_is_asked_leaves_nothing_behind() -> None:
+    async with local_gateway(source=Stream, **remembering(0)) as gateway:
+        for number in range(1, 4):
+            gateway.publish(EVENT, number)
+        client = await gateway.connect()
+        await client.say("subscribe", channels=[EVENT], recover={EVENT: {"epoch": EPOCH, "seq": 1}})
+        client.cut()
+        await gateway.until_empty()
+        assert gateway.hub._interrupted == {}
+
+
+@on_loop
+async def test_a_paused_client_gets_replies_only_and_is_current_when_it_resumes() -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.subscriber(EVENT, STATE)
+        await client.say("pause", id=1)
+        assert await client.message() == {"type": "paused", "id": 1}
+        writes = gateway.totals["writes"]
+        for number in range(100):
+            gateway.publish(EVENT, number)
+            gateway.publish(STATE, number)
+        await gateway.until_flushed()
+        assert gateway.totals["writes"] == writes
+        await client.say("ping", id=2)
+        assert await client.message() == {"type": "pong", "id": 2}
+        await client.say("resume", id=3)
+        assert await client.message() == {"type": "resumed", "id": 3}
+        received = await client.messages(101)
+        assert [one["data"] for one in received if one["channel"] == EVENT] == list(range(100))
+        assert [one["data"] for one in received if one["channel"] == STATE] == [99]
+
+
+@on_loop
+async def test_a_paused_client_that_missed_too_much_is_told_so() -> None:
+    async with local_gateway(limits={"events_count_max": 10}) as gateway:
+        client = await gateway.subscriber(EVENT)
+        await client.say("pause")
+        await client.message()
+        for number in range(20):
+            gateway.publish(EVENT, number)
+        await until(lambda: gateway.totals["dropped_gap"] == 10, "too much")
+        await client.say("resume")
+        await client.message()
+        received = await client.messages(11)
+        assert received[10] == {"type": "gap", "channels": ["token.*.comment"]}

@@ -1,0 +1,103 @@
+"""Replays: what clients missed that is not in memory any more, asked of the sources.
+
+A client's commands wait meanwhile, in order. Only so many may wait at once: past that a client is
+told at once that it cannot have all, which it has to cope with anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+
+import structlog
+
+from wsgate.session import Session
+
+log = structlog.get_logger("wsgate.replays")
+
+AT_ONCE_MAX: Final = 64  # connections that wait
+CHANNELS_MAX: Final = 32  # asked for one of them
+
+Events = list[tuple[int, bytes]]
+Replay = Callable[[str, int, str], Awaitable[Events | None]]
+
+
+class Lack(NamedTuple):
+    """What only the origin can tell: what came on a channel after a position."""
+
+    channel: str
+    epoch: str
+    after: int
+
+
+class Connection(Protocol):
+    """What Replays needs of a connection."""
+
+    session: Session
+
+
+_C = TypeVar("_C", bound=Connection)
+
+
+class Replays(Generic[_C]):
+    """``replay(channel, after, epoch)`` asks; ``go_on(connection, found, messages)`` goes on.
+
+    ``found``: by channel, without those that nobody could tell. ``messages``: what waited.
+    """
+
+    def __init__(
+        self, replay: Replay, go_on: Callable[[_C, dict[str, Events], list[bytes]], None]
+    ) -> None:
+        self._replay = replay
+        self._go_on = go_on
+        self._tasks: dict[_C, asyncio.Task[None]] = {}
+        self.outcomes: Counter[str] = Counter()
+
+    def begin(self, connection: _C, lacks: Sequence[Lack]) -> bool:
+        """Ask, and let the connection wait; False if too much is asked for already."""
+        if len(self._tasks) >= AT_ONCE_MAX or len(lacks) > CHANNELS_MAX:
+            self.outcomes["refused"] += len(lacks)
+            return False
+        connection.session.waiting = []
+        self._tasks[connection] = asyncio.get_running_loop().create_task(
+            self._run(connection, lacks), name="replay"
+        )
+        return True
+
+    async def _run(self, connection: _C, lacks: Sequence[Lack]) -> None:
+        found: dict[str, Events] = {}
+        try:
+            for lack in lacks:
+                events = await self._ask(lack)
+                self.outcomes["missing" if events is None else "found"] += 1
+                if events is not None:
+                    found[lack.channel] = events
+        finally:
+            # Before what waited is handled: that may ask for more.
+            self._tasks.pop(connection, None)
+        messages, connection.session.waiting = connection.session.waiting or [], None
+        self._go_on(connection, found, messages)
+
+    async def _ask(self, lack: Lack) -> Events | None:
+        try:
+            return await self._replay(lack.channel, lack.after, lack.epoch)
+        except Exception:
+            log.exception("what was missed could not be asked for", channel=lack.channel)
+            return None
+
+    def left(self, connection: _C) -> None:
+        """The connection is gone: nobody waits any more."""
+        task = self._tasks.pop(connection, None)
+        if task is not None:
+            task.cancel()
+
+    async def stop(self) -> None:
+        """Leave no task behind."""
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
