@@ -314,6 +314,16 @@ async def test_items_that_lack_something_are_counted_and_the_others_taken() -> N
             }
 
 
+@on_loop
+async def test_trouble_that_comes_and_goes_is_logged_once_in_a_while() -> None:
+    async with Backend() as backend:
+        for _ in range(20):
+            backend.scripts += [status(500), items(cursor=1)]
+        async with polling(backend) as polled:
+            await polled.until_results("status", 20)
+            assert len(polled.logged("poll_status")) == 1
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_every_change_once_and_in_order_from_a_bad_backend(seed: int) -> None:
     """It repeats, answers in any order, fails, hangs, is away; what changed must arrive once."""

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import random
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -277,6 +278,27 @@ async def test_who_may_not_and_what_is_wrong(gateway_process: NewGateway) -> Non
         assert (await post(gateway, b"{"))[0] == 400
         assert gateway.metric('ws_publish_requests_total{status="401"}') == 6
         assert gateway.metric('ws_publish_publications_total{outcome="published"}') == 1
+
+
+@on_loop
+async def test_where_to_publish_follows_the_settings(
+    nats_server: NatsServer, gateway_process: NewGateway, tmp_path: Path
+) -> None:
+    file = tmp_path / "wsgate.toml"
+    file.write_text("nats_url = 'none'")
+    # What is empty is not set: these are the file's.
+    async with serving(gateway_process, WS_CONFIG=file, NATS_URL="", WS_WORKERS=1) as gateway:
+        assert await post(gateway, publication(STATE)) == (200, {"published": 1})
+        file.write_text(f"nats_url = '{nats_server.url}'\nws_poll_url = 'http://127.0.0.1:1/'\n")
+        gateway.signal(signal.SIGHUP)
+        gateway.until_metric("ws_worker_restarts_total", lambda restarts: restarts == 1)
+        gateway.until_metric("ws_publish_nats_connected", lambda connected: connected == 1)
+        gateway.until_ready()  # and does not wait for a backend that nobody asks
+        (warning,) = [one for one in gateway.log if "take full effect" in one["event"]]
+        assert warning["settings"] == ["WS_POLL_URL"]
+        async with listening(nats_server) as feed:
+            assert await post(gateway, publication(STATE, "over NATS")) == (200, {"published": 1})
+            await feed.until_received(b'"over NATS"')
 
 
 @on_loop

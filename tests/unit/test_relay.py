@@ -125,8 +125,9 @@ async def test_a_worker_that_does_not_read_is_owed_the_latest_and_told_of_a_gap(
     stuck.stick()
     for number in range(100):
         publish(made, (STATE, str(number)), (EVENT, str(number)), ("global.x", str(number)))
+        publish(made, (f"no.rule.{number}", "0"))  # for workers to refuse
     assert (stuck.told, made.lags) == ([], 1)
-    assert len(other.published) == 300
+    assert len(other.published) == 400
     stuck.read()
     await until(lambda: len(stuck.told) == 2, "what it is owed")
     assert stuck.told == [

@@ -30,7 +30,6 @@ class PollReporter:
         self._pattern = pattern
         self._log = log.bind(source=name)
         self._throttle = Throttle(log_interval_s)
-        self._failing: set[str] = set()
         self.live = False
         self.was_live = False
         self.trouble = "no answer yet"
@@ -45,9 +44,6 @@ class PollReporter:
         """A good answer is there; with a hole, something before it may be missing."""
         self.results[result] += 1
         self.trouble = ""
-        for kind in self._failing:
-            self._throttle.forget(kind)
-        self._failing.clear()
         missed = (self._pattern,) if hole else ()
         if self.live:
             if hole:
@@ -60,7 +56,6 @@ class PollReporter:
     def failed(self, url: str, error: PollFailed) -> None:
         self.results[error.trouble.kind] += 1
         self.trouble = str(error)
-        self._failing.add(error.trouble.kind)
         self._complain(
             f"poll_{error.trouble.kind}",
             error.trouble.kind,
@@ -73,7 +68,6 @@ class PollReporter:
         """The backend has forgotten what the cursor stands for."""
         self.results["cursor_expired"] += 1
         self.resets += 1
-        self._failing.add("expired")
         self._complain(
             "poll_cursor_expired",
             "expired",

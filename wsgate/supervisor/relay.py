@@ -15,13 +15,16 @@ from typing import Any, Final, NamedTuple, Protocol
 import structlog
 
 from wsgate.channel import ChannelClosed
-from wsgate.rules import Kind, Rules
+from wsgate.rules import Kind, Rule, Rules
 from wsgate.supervisor.last_values import LastValues
+from wsgate.throttle import Throttle
 
 log = structlog.get_logger("wsgate.supervisor")
 
 CHUNK_BYTES: Final = 64 * 1024  # told at once: a worker does nothing else while it takes one
 BACKLOG_BYTES_MAX: Final = 4 * 1024 * 1024  # told and not read; then no more until it has read
+
+COMPLAINT_INTERVAL_S: Final = 30.0
 
 
 class Publication(NamedTuple):
@@ -54,6 +57,7 @@ class Relay:
         self._batch: list[Publication] = []
         self._live: set[str] = set()
         self._lanes: dict[Listener, _Lane] = {}
+        self._complaints = Throttle(COMPLAINT_INTERVAL_S)
         self.lags = 0
         """Times a worker had to be owed, since it did not read."""
 
@@ -77,20 +81,28 @@ class Relay:
         for worker in list(self._lanes):
             self.part(worker)
 
-    def rule_of(self, channel: str) -> tuple[str, bool]:
-        """The subject of its rule, and whether it is state. What has no rule is for workers to say.
+    def rule_of(self, channel: str) -> Rule | None:
+        """None if there is none now: workers refuse what is published there, and count that."""
+        return self._rules().match(channel)
 
-        They refuse it, and count that.
-        """
-        rule = self._rules().match(channel)
-        return (channel, False) if rule is None else (rule.subject, rule.kind is Kind.STATE)
+    def lagged(self, worker: Listener) -> None:
+        """This one does not read, and is owed what it would have been told."""
+        self.lags += 1
+        held_back = self._complaints.admit(worker.number)
+        if held_back is not None:
+            log.warning(
+                "a worker does not read what is published; it gets the latest when it does",
+                worker=worker.number,
+                held_back=held_back,
+            )
 
     # Sources
 
     def publish(self, subject: str, payload: bytes, seq: int = 0, epoch: str = "") -> bool:
         """Gathered until ``caught_up``. The payload is JSON."""
         text = payload.decode()
-        _, is_state = self.rule_of(subject)
+        rule = self.rule_of(subject)
+        is_state = rule is not None and rule.kind is Kind.STATE
         if is_state:
             self.last_values.put(subject, text)
         self._batch.append(Publication(subject, text, is_state))
@@ -159,12 +171,10 @@ class _Lane:
 
     def _lag(self, chunk: list[Publication]) -> None:
         if not self._missed and not self._owed:
-            self._relay.lags += 1
-            log.warning(
-                "a worker does not read what is published; it gets the latest when it does",
-                worker=self._worker.number,
-            )
-        self._missed |= {self._relay.rule_of(one.channel)[0] for one in chunk if not one.is_state}
+            self._relay.lagged(self._worker)
+        for one in chunk:
+            if not one.is_state:
+                self._miss(one.channel)
         self.owe(one.channel for one in chunk if one.is_state)
 
     async def _catch_up(self) -> None:
@@ -180,6 +190,11 @@ class _Lane:
         finally:
             self._catching_up = None
 
+    def _miss(self, channel: str) -> None:
+        rule = self._relay.rule_of(channel)
+        if rule is not None:
+            self._missed.add(rule.subject)
+
     def _tell_of_gap(self) -> None:
         if self._missed:
             missed, self._missed = sorted(self._missed), set()
@@ -192,7 +207,7 @@ class _Lane:
             channel, _ = self._owed.popitem(last=False)
             text = self._relay.last_values.get(channel)
             if text is None:  # forgotten meanwhile, for want of memory
-                self._missed.add(self._relay.rule_of(channel)[0])
+                self._miss(channel)
                 continue
             chunk.append([channel, text])
             size += len(channel) + len(text)
