@@ -56,6 +56,7 @@ class Gateway:
         capacity: Capacity | None = None,
         addresses: AddressCounts | None = None,
         redeem: Redeem | None = None,
+        live_sources: tuple[str, ...] = (),
     ) -> None:
         self._blueprint = blueprint
         self._limits = blueprint.limits
@@ -67,6 +68,7 @@ class Gateway:
         if addresses is None and per_address_max is not None:
             self._addresses = AddressCounts(per_address_max, self._limits.connections_max)
         self._redeem = redeem or _no_tickets
+        self._live_sources = live_sources
         self._leaving = False
         self.sources: Sequence[Source] = ()
         self.tls: TlsContext | None = None
@@ -224,7 +226,8 @@ class Gateway:
 
     def _own_sources(self, feed: Feed) -> Sequence[Source]:
         sources: list[Source] = [
-            RemoteSource(feed, name) for name in self._blueprint.remote_sources
+            RemoteSource(feed, name, live=name in self._live_sources)
+            for name in self._blueprint.remote_sources
         ]
         nats = self._blueprint.nats
         if nats is not None:

@@ -104,8 +104,7 @@ async def test_a_worker_that_replaces_one_knows_the_last_values(
             os.kill(victim, signal.SIGKILL)
             await until(lambda: children(gateway.pid) not in ([], [victim]), "its successor")
             client = await Client.connect(gateway.port)
-            await client.say("subscribe", channels=[A, B])
-            # It may be there before the successor was told that the source is live, and of values.
+            await client.subscribe(A, B)  # and hears first of that, not that all is stale
             got = [await data(client) for _ in changes]
             assert sorted(got, key=str) == sorted(changes, key=str)
             await until_feeds(gateway, 1)

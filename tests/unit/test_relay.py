@@ -96,13 +96,18 @@ async def test_who_comes_later_is_told_what_is_so_now() -> None:
     late = Worker()
     made.join(late)
     await until(lambda: len(late.published) == 2, "the last values")
+    assert made.live_sources == ("poll",)
     assert late.told[0] == ("feed", ["poll", "live", []])
     assert late.published == [("token.b.update", "3"), (STATE, "4")]
     made.feed_stale("poll")
+    assert made.live_sources == ()
     later = Worker()
     made.join(later)
     await until(lambda: len(later.published) == 2, "the last values")
-    assert later.told == [("publish", [["token.b.update", "3"], [STATE, "4"]])]
+    assert later.told == [
+        ("feed", ["poll", "stale", []]),
+        ("publish", [["token.b.update", "3"], [STATE, "4"]]),
+    ]
 
 
 @on_loop

@@ -11,11 +11,15 @@ from wsgate.sources import Feed
 
 
 class RemoteSource:
-    """Waits to be told, from its start on, and passes that on to the feed; a :class:`~.Source`."""
+    """Waits to be told, and passes that on to the feed; a :class:`~.Source`.
 
-    def __init__(self, feed: Feed, name: str) -> None:
+    ``live`` is what it is when it starts, so that the first clients need not hear that it is not.
+    """
+
+    def __init__(self, feed: Feed, name: str, *, live: bool = False) -> None:
         self._feed = feed
         self._name = name
+        self._live_at_start = live
         self._connected = False
 
     @property
@@ -30,7 +34,7 @@ class RemoteSource:
         """Nothing is kept here."""
 
     async def start(self) -> None:
-        pass
+        self.told(self._live_at_start, ())
 
     async def stop(self) -> None:
         self._connected = False

@@ -34,6 +34,10 @@ ANSWER_TIMEOUT_S: Final = 2.0
 class Audience(Protocol):
     """Who tells workers what is published; ``wsgate.supervisor.relay`` has one."""
 
+    @property
+    def live_sources(self) -> tuple[str, ...]:
+        """Names of the supervisor's sources that are live now."""
+
     def join(self, worker: WorkerProcess) -> None:
         """This one serves clients from now on, and has them until it has parted."""
 
@@ -184,7 +188,13 @@ class Fleet:
         """Start a worker that takes the slot over once it serves."""
         worker = WorkerProcess(slot.number, self._free_lines.pop(0), self._handle)
         try:
-            await worker.start(self.blueprint, slot.listening, self.board, self._tables())
+            await worker.start(
+                self.blueprint,
+                slot.listening,
+                self.board,
+                self._tables(),
+                self._audience.live_sources,
+            )
             self._held.add(worker)
             self._audience.join(worker)
         except BaseException:

@@ -51,6 +51,7 @@ class WorkerProcess:
         listening: socket.socket,
         board: Board,
         addresses: Tables | None,
+        live_sources: tuple[str, ...],
     ) -> None:
         """Return when it serves clients.
 
@@ -70,6 +71,7 @@ class WorkerProcess:
                 listening=listening.fileno(),
                 board=board.descriptor,
                 addresses=None if addresses is None else addresses.descriptor,
+                live_sources=live_sources,
                 blueprint=blueprint,
             )
             self._process = await asyncio.create_subprocess_exec(

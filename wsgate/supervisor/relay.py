@@ -55,7 +55,7 @@ class Relay:
         self._rules = rules
         self.last_values = LastValues() if last_values is None else last_values
         self._batch: list[Publication] = []
-        self._live: set[str] = set()
+        self._feeds: dict[str, bool] = {}  # by source, whether it is live
         self._lanes: dict[Listener, _Lane] = {}
         self._complaints = Throttle(COMPLAINT_INTERVAL_S)
         self.lags = 0
@@ -63,11 +63,15 @@ class Relay:
 
     # Workers
 
+    @property
+    def live_sources(self) -> tuple[str, ...]:
+        return tuple(source for source, live in self._feeds.items() if live)
+
     def join(self, worker: Listener) -> None:
         """From now on this one is told too, and first what it would know already."""
         lane = self._lanes[worker] = _Lane(worker, self)
-        for source in self._live:
-            worker.tell("feed", [source, "live", []])
+        for source, live in self._feeds.items():
+            worker.tell("feed", [source, "live" if live else "stale", []])
         lane.owe(self.last_values)
 
     def part(self, worker: Listener) -> None:
@@ -115,11 +119,11 @@ class Relay:
                 lane.send(chunk)
 
     def feed_live(self, source: str, missed: Sequence[str]) -> None:
-        self._live.add(source)
+        self._feeds[source] = True
         self._tell_all(source, "live", missed)
 
     def feed_stale(self, source: str) -> None:
-        self._live.discard(source)
+        self._feeds[source] = False
         self._tell_all(source, "stale", ())
 
     def feed_gap(self, source: str, missed: Sequence[str]) -> None:
