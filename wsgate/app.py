@@ -7,17 +7,14 @@ import errno
 import gc
 import socket
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
 from wsgate.addresses import AddressCounts
-from wsgate.auth.authenticator import Authenticator, Redeem
-from wsgate.auth.keys import KeySource
-from wsgate.auth.keyset import KeysUnusable
-from wsgate.auth.origins import origin
 from wsgate.blueprint import Blueprint, NatsBlueprint
 from wsgate.capacity import Capacity
-from wsgate.control import REVOKE_SUBJECT
+from wsgate.control import control_subjects
 from wsgate.edge.acceptor import Acceptor
 from wsgate.edge.admission import Handshakes
 from wsgate.edge.handshake import protocol_factory
@@ -32,6 +29,10 @@ from wsgate.sources.nats import NatsSource
 from wsgate.sources.remote import RemoteSource
 from wsgate.stalls import Stalls
 from wsgate.upgrade import Upgrade
+
+if TYPE_CHECKING:
+    from wsgate.auth.authenticator import Authenticator, Redeem
+    from wsgate.auth.keys import KeySource
 
 log = structlog.get_logger("wsgate.app")
 
@@ -203,12 +204,19 @@ class Gateway:
     def _authentication(self) -> None:
         auth = self._blueprint.auth
         if auth is not None:
+            # Only here: what cryptography takes is a quarter of a worker's start.
+            from wsgate.auth.authenticator import Authenticator
+            from wsgate.auth.keys import KeySource
+            from wsgate.auth.origins import origin
+
             self.keys = KeySource(origin(auth.secret, auth.keys))
             self.authenticator = Authenticator(self.keys, auth.options, redeem=self._redeem)
 
     async def _start_keys(self) -> None:
         if self.keys is None:
             return
+        from wsgate.auth.keyset import KeysUnusable
+
         try:
             await self.keys.start()
         except KeysUnusable as error:
@@ -244,7 +252,9 @@ class Gateway:
             user=nats.user,
             password=nats.password,
             token=nats.token,
-            control_subjects=() if self._blueprint.auth is None else (REVOKE_SUBJECT,),
+            control_subjects=control_subjects(
+                revocations=self._blueprint.auth is not None, gaps=nats.aggregated
+            ),
         )
 
 

@@ -1,6 +1,7 @@
 """What a worker is told when it starts: plain data, checked already, which can be pickled.
 
 Settings are read and checked by the supervisor; workers never import what that takes, 10 MB each.
+``wsgate aggregate`` is told in the same way.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wsgate.auth.verifier import TokenOptions
+from wsgate.auth.options import TokenOptions
 from wsgate.limits import Limits
 from wsgate.log import LogFormat, LogLevel
+from wsgate.renaming import Renaming
 from wsgate.rules import Rules
 
 
@@ -42,6 +44,8 @@ class NatsBlueprint:
     user: str | None
     password: str | None = field(repr=False)
     token: str | None = field(repr=False)
+    aggregated: bool
+    """What comes was republished by ``wsgate aggregate``, which tells where some is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,8 @@ class Blueprint:
 
     limits: Limits
     rules: Rules
-    flush_window_s: float
+    flush_window_s: float | None
+    """None: it adapts."""
     deflate: bool
     allowed_origins: tuple[str, ...]
     trusted_proxies: tuple[str, ...]
@@ -82,3 +87,17 @@ class Blueprint:
     """Names of those that the supervisor has, and tells of."""
     log_level: LogLevel
     log_format: LogFormat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AggregationBlueprint:
+    """What ``wsgate aggregate`` reads, and what it makes of it."""
+
+    renaming: Renaming
+    rules: Rules
+    channels: tuple[str, ...]
+    """What gateways subscribe to; ``nats`` has the same as raw subjects."""
+    window_s: float
+    channels_max: int
+    backlog_bytes_max: int
+    nats: NatsBlueprint

@@ -12,13 +12,12 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Generator
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from wsgate import protocol
 from wsgate.addresses import AddressCounts
-from wsgate.auth.authenticator import Authenticator
 from wsgate.auth.carriers import Credential
 from wsgate.capacity import Capacity
 from wsgate.core.frame import Frame
@@ -47,9 +46,13 @@ from wsgate.session import Session
 from wsgate.subscribing import Found, subscribe
 from wsgate.turns import Rest, Turns, finish
 
+if TYPE_CHECKING:
+    from wsgate.auth.authenticator import Authenticator
+
 log = structlog.get_logger("wsgate.hub")
 
-HEARTBEAT_S = 0.02
+HEARTBEAT_S = 0.1  # pings and time limits need no more
+QUICK_HEARTBEAT_S = 0.02  # while somebody's max_rate, or a rate of all, has to be kept
 DURATIONS_S = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)  # of connections, in histograms
 NO_STATUS = 1005  # what the edge reports for a CLOSE without a code; never sent (RFC 6455 7.4.1)
 PING = Frame.ping()
@@ -96,7 +99,7 @@ class Hub(Intake):
         rules: Rules,
         limits: Limits,
         *,
-        flush_window_s: float = 0.0,
+        flush_window_s: float | None = 0.0,
         authenticator: Authenticator | None = None,
         capacity: Capacity | None = None,
         replay: Replay | None = None,
@@ -110,7 +113,7 @@ class Hub(Intake):
         if authenticator is not None:
             self.login = Login(authenticator, self, first_s=limits.auth_timeout_s)
         self._verbose = log.is_enabled_for(logging.DEBUG)  # else no argument of a line is made
-        self._heart = self._loop.call_later(HEARTBEAT_S, self._beat)
+        self._beat_in(HEARTBEAT_S)
         self.addresses = addresses
         self.turns: Turns[Connection] = Turns(
             self._loop, self._let_in, self._carry_out, self._broke
@@ -121,6 +124,7 @@ class Hub(Intake):
             self, self._connections.values(), limits
         )
         self.opened_total = 0
+        self.recoveries: Counter[str] = Counter()
         self.closed_by_reason: Counter[str] = Counter()
         self.durations = Histogram(DURATIONS_S)
 
@@ -222,7 +226,8 @@ class Hub(Intake):
             connection.close_transport()
             return
         answer = Frame.close(None if code == NO_STATUS else code)
-        self.core.delivery.end(connection.handle, answer, False)
+        # Who obeys when he is sent away shall have no less than who waits to be closed.
+        self.core.delivery.end(connection.handle, answer, connection.sent_away)
         self._await_close(connection)
 
     def failed(self, connection: Connection, code: int, reason: str) -> None:
@@ -280,7 +285,10 @@ class Hub(Intake):
             connection.session.permissions,
             self._limits.subscriptions_max,
             self._epochs,
+            self.recoveries,
         )
+        if command.max_rate:
+            self._quicken()
         return self._go_on_subscribing(connection, portions, None)
 
     def _go_on_subscribing(
@@ -424,7 +432,8 @@ class Hub(Intake):
     # --------------------------------------------------------------------------------------- time
 
     def _beat(self) -> None:
-        self._heart = self._loop.call_later(HEARTBEAT_S, self._beat)
+        quick = self.regulator is not None or self.core.paced_connections
+        self._beat_in(QUICK_HEARTBEAT_S if quick else HEARTBEAT_S)
         for handle, timer in self.core.tick(now_ms()):
             connection = self._connections[handle]
             if timer == CLOSE_TIMER and connection.end_reason is None:
@@ -436,10 +445,21 @@ class Hub(Intake):
                     self.login.due(connection)
             else:
                 self._see_whether_alive(connection)
+        self.adapt_window()
         if self.regulator is not None:
             self.regulator.release()
         if self.core.owes_publications:
             self._flushing.publications_wait()
+
+    def _beat_in(self, delay_s: float) -> None:
+        self._beat_due_s = self._loop.time() + delay_s
+        self._heart = self._loop.call_at(self._beat_due_s, self._beat)
+
+    def _quicken(self) -> None:
+        """There is a clock, perhaps the first."""
+        if self._beat_due_s > self._loop.time() + QUICK_HEARTBEAT_S:
+            self._heart.cancel()
+            self._beat_in(QUICK_HEARTBEAT_S)
 
     def _see_whether_alive(self, connection: Connection) -> None:
         """Once an interval: ping who was silent, and cut off who did not answer the last ping.

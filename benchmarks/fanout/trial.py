@@ -90,7 +90,7 @@ class Bench:
                 "WS_ADMIN_PORT": str(admin_port),
                 "WS_AUTH": "none",
                 "WS_MAX_CONNECTIONS": str(scenario.connections + others + 100),
-                "WS_FLUSH_WINDOW_MS": str(scenario.window_ms),
+                "WS_FLUSH_WINDOW_MS": "auto" if scenario.adapts else str(scenario.window_ms),
                 "WS_DEFLATE": str(name == DEFLATE).lower(),
                 "LOG_LEVEL": "warning",
                 "WS_DRAIN_DELAY_S": "0",  # there is no load balancer to wait for

@@ -121,6 +121,9 @@ class Client:
     peer = "somebody"
     session: Any = None
     established = True
+    sent_away = False
+    messages = 0
+    traffic = (0, 0)
 
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...

@@ -32,12 +32,13 @@ ALLOWED = {
     "rates": set(),
     "addresses": set(),
     "origins": set(),
-    "control": {"auth"},
+    "control": {"auth", "protocol"},
     "log": set(),
-    "blueprint": COMMON | {"auth", "log"},
+    "renaming": set(),
+    "signals": set(),
+    "blueprint": COMMON | {"auth", "log", "renaming"},
     "settings": COMMON
-    | {"auth", "blueprint", "control", "log", "networks", "origins"}
-    | {"raw_json"},
+    | {"auth", "blueprint", "control", "log", "networks", "origins", "raw_json", "renaming"},
     "core": set(),
     "edge": {"core", "throttle", "networks", "proxy_protocol", "rates"},
     "deflate": set(),
@@ -51,7 +52,10 @@ ALLOWED = {
     "flush": {"core", "histogram"},
     "turns": set(),
     "epochs": {"core", "rules"},
-    "intake": COMMON | {"control", "core", "deflate", "epochs", "flush", "histogram", "regulator"},
+    "window": set(),
+    "intake": COMMON
+    | {"control", "core", "deflate", "epochs", "flush", "histogram", "regulator"}
+    | {"window"},
     "board": set(),
     "capacity": {"board"},
     "departures": {"limits"},
@@ -74,11 +78,13 @@ ALLOWED = {
     "admin": set(),
     "supervisor": COMMON
     | {"addresses", "admin", "auth", "blueprint", "board", "channel", "descriptors", "edge"}
-    | {"metrics", "orders", "procfs", "raw_json", "settings", "sources"},
+    | {"metrics", "orders", "procfs", "raw_json", "settings", "signals", "sources"},
+    "aggregate": COMMON
+    | {"admin", "blueprint", "control", "histogram", "metrics", "settings", "signals", "sources"},
     "tools": COMMON
     | {"auth", "blueprint", "control", "descriptors", "edge", "log", "settings"}
     | {"sources", "supervisor"},
-    "cli": {"log", "settings", "supervisor", "tools"},
+    "cli": {"aggregate", "log", "settings", "supervisor", "tools"},
     "__main__": {"cli", "tools"},
     "__init__": set(),
 }
@@ -188,15 +194,29 @@ except SystemExit as end:
 """
     loaded = modules_loaded_by(code)
     assert {"wsgate.supervisor.fleet", "wsgate.settings.reading", "wsgate.log"} <= loaded
-    assert not [name for name in loaded if name.startswith("wsgate.tools")]
+    assert not [name for name in loaded if name.startswith(("wsgate.tools", "wsgate.aggregate"))]
     assert not loaded & {"wsgate.hub", "picows", "nats", "uvloop"}, "what only workers need"
+
+
+def test_the_aggregator_never_loads_the_hub() -> None:
+    loaded = modules_loaded_by("import wsgate.aggregate.run")
+    assert {"wsgate.sources.nats", "wsgate.admin"} <= loaded
+    assert not loaded & {"wsgate.hub", "picows", "wsgate.app"}
+    assert not [
+        name
+        for name in loaded
+        if name.startswith(("wsgate.core", "wsgate.edge", "wsgate.supervisor", "wsgate.tools"))
+    ]
+
+
+UNWANTED = ("wsgate.tools", "wsgate.supervisor", "wsgate.aggregate")
 
 
 def test_a_worker_never_loads_what_only_the_supervisor_needs() -> None:
     loaded = modules_loaded_by("import wsgate.worker")
     assert {"wsgate.hub", "wsgate.desk"} <= loaded
     assert not loaded & {"pydantic", "pydantic_settings", "typer", "wsgate.settings"}
-    assert not [name for name in loaded if name.startswith(("wsgate.tools", "wsgate.supervisor"))]
+    assert not [name for name in loaded if name.startswith(UNWANTED)]
 
 
 def test_the_command_line_alone_loads_little() -> None:

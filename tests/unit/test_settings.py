@@ -66,6 +66,8 @@ def test_the_environment_sets_every_field(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert settings.ws_host == "127.0.0.1"
     assert (settings.ws_port, settings.ws_admin_port, settings.ws_max_connections) == (1, 2, 3)
     assert (settings.ws_auth, settings.ws_flush_window_ms) == ("none", 4)
+    assert settings.blueprint().flush_window_s == 0.004
+    assert Settings(ws_flush_window_ms="AUTO").blueprint().flush_window_s is None
     assert [rule.subject for rule in settings.ws_rules] == ["a.*"]
     assert settings.nats_url == ("nats://a:1", "tls://b", "nats://u:p@[::1]:5")
     assert settings.nats_subjects == ("a.*", "b")

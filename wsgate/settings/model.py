@@ -9,12 +9,21 @@ from typing import Final
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from wsgate.auth.options import TokenOptions
 from wsgate.auth.permissions import EVERYTHING, NOTHING
-from wsgate.auth.verifier import TokenOptions
-from wsgate.blueprint import AuthBlueprint, Blueprint, NatsBlueprint, PollBlueprint, TlsFiles
+from wsgate.blueprint import (
+    AggregationBlueprint,
+    AuthBlueprint,
+    Blueprint,
+    NatsBlueprint,
+    PollBlueprint,
+    TlsFiles,
+)
 from wsgate.limits import Limits
+from wsgate.renaming import Renaming
 from wsgate.rules import overlaps
 from wsgate.settings.groups.access import Access
+from wsgate.settings.groups.aggregation import Aggregation
 from wsgate.settings.groups.arrival import Arrival
 from wsgate.settings.groups.clients import Clients
 from wsgate.settings.groups.delivery import Delivery
@@ -32,6 +41,7 @@ POLL_SOURCE: Final = "poll"
 # Python looks from left to right, so pydantic has the fields of the last of them first.
 class Settings(
     Logs,
+    Aggregation,
     Nats,
     Publishing,
     Polling,
@@ -132,14 +142,16 @@ class Settings(
         return Blueprint(
             limits=self._share(),
             rules=self.ws_rules,
-            flush_window_s=self.ws_flush_window_ms / 1000,
+            flush_window_s=(
+                None if self.ws_flush_window_ms == "auto" else self.ws_flush_window_ms / 1000
+            ),
             deflate=self.ws_deflate,
             allowed_origins=self.ws_allowed_origins,
             trusted_proxies=self.ws_trusted_proxies,
             proxy_protocol=self.ws_proxy_protocol == "on",
             tls=self._tls(),
             auth=self._auth(),
-            nats=self._nats(),
+            nats=self._nats(self.nats_subjects),
             remote_sources=() if self.ws_poll_url is None else (POLL_SOURCE,),
             log_level=self.log_level,
             log_format=self.log_format,
@@ -167,16 +179,34 @@ class Settings(
         """Of who may publish on the admin port; None if nobody may."""
         return _revealed(self.ws_publish_token)
 
-    def _nats(self) -> NatsBlueprint | None:
+    def _nats(self, subjects: tuple[str, ...]) -> NatsBlueprint | None:
         if not self.nats_url:
             return None
         return NatsBlueprint(
             servers=self.nats_url,
-            subjects=self.nats_subjects,
+            subjects=subjects,
             creds_file=self.nats_creds,
             user=self.nats_user,
             password=_revealed(self.nats_password),
             token=_revealed(self.nats_token),
+            aggregated=self.ws_aggregate_from is not None,
+        )
+
+    def aggregation(self) -> AggregationBlueprint | None:
+        """What ``wsgate aggregate`` is told; None if there is nothing for it to read."""
+        if self.ws_aggregate_from is None:
+            return None
+        renaming = Renaming(raw=self.ws_aggregate_from, channels=self.ws_aggregate_to)
+        nats = self._nats(tuple(renaming.raw_of(channel) for channel in self.nats_subjects))
+        assert nats is not None, "checked with the other relations"
+        return AggregationBlueprint(
+            renaming=renaming,
+            rules=self.ws_rules,
+            channels=self.nats_subjects,
+            window_s=self.ws_aggregate_window_ms / 1000,
+            channels_max=self.ws_max_channels,
+            backlog_bytes_max=self.ws_aggregate_max_backlog_bytes,
+            nats=nats,
         )
 
     def _tls(self) -> TlsFiles | None:

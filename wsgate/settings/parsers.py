@@ -168,6 +168,15 @@ def subjects(subjects: Sequence[str]) -> tuple[str, ...]:
     return tuple(subjects)
 
 
+def prefix(text: str) -> str:
+    """Whole tokens that names begin with; or nothing."""
+    if text.endswith("."):
+        raise ValueError("the dot at its end is not part of it: leave that out")
+    if text and not is_channel(text):
+        raise ValueError("it is not made of tokens of a NATS subject, without wildcards")
+    return text
+
+
 def origins(entries: Sequence[str]) -> tuple[str, ...]:
     Origins(entries)
     return tuple(entries)

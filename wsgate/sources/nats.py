@@ -27,7 +27,9 @@ from wsgate.sources.nats_report import NatsReporter
 class NatsSource:
     """Subscribes to ``subjects`` on one of ``servers`` at a time; a :class:`~.Source`.
 
-    What comes on ``control_subjects`` is no publication, but for the gateway itself.
+    What comes on ``control_subjects`` is no publication, but for the gateway itself. It also takes
+    what is to be published, on the same connection; without ``echo`` none of that comes back.
+    ``gather_s`` is how long nothing is read after a read, so that the next one has more.
 
     Raises ValueError for an address or a subject that can never work; whatever else is wrong is
     logged, and tried again.
@@ -44,6 +46,8 @@ class NatsSource:
         password: str | None = None,
         token: str | None = None,
         control_subjects: Sequence[str] = (),
+        echo: bool = True,
+        gather_s: float = 0.0,
         name: str = "nats",
         limits: NatsLimits | None = None,
         random: Random | None = None,
@@ -58,6 +62,8 @@ class NatsSource:
         self._control_subjects = tuple(control_subjects)
         self._addresses = [Address.parse(one) for one in servers]
         self._login = Login(Path(creds_file) if creds_file else None, user, password, token)
+        self._echo = echo
+        self._gather_s = gather_s
         self._name = name
         self._limits = limits or NatsLimits()
         self._random = random or Random()
@@ -105,6 +111,34 @@ class NatsSource:
             "denied": link.denied if link else 0,
         }
 
+    # Publishing
+
+    def write(self, commands: bytes) -> None:
+        """Whole commands for the server, such as PUB; lost while there is no connection."""
+        if self._link is not None:
+            self._link.write(commands)
+
+    @property
+    def unwritten_bytes(self) -> int:
+        """What was written and the kernel does not take yet: if it grows, the server is slow."""
+        return 0 if self._link is None else self._link.unwritten
+
+    async def end_input(self) -> None:
+        """Hand over what the server has for us by now, and then nothing more.
+
+        Raises ConnectionError or what lost the connection; the next one begins with input again.
+        """
+        await self._connected_link().end_input()
+
+    async def settle(self) -> None:
+        """Return when the server has all that was written; raises like ``end_input``."""
+        await self._connected_link().settle()
+
+    def _connected_link(self) -> NatsLink:
+        if self._link is None or not self.connected:
+            raise ConnectionError("not connected")
+        return self._link
+
     async def _supervise(self) -> None:
         # Gateways that start together spread over the servers.
         addresses = self._random.sample(self._addresses, len(self._addresses))
@@ -133,6 +167,8 @@ class NatsSource:
             self._report,
             self._limits,
             control_subjects=self._control_subjects,
+            echo=self._echo,
+            gather_s=self._gather_s,
         )
         self._link = link
         began: float | None = None

@@ -72,6 +72,8 @@ class NatsLink:
         limits: NatsLimits,
         *,
         control_subjects: Sequence[str] = (),
+        echo: bool = True,
+        gather_s: float = 0.0,
     ) -> None:
         self._address = address
         self._login = login
@@ -79,9 +81,12 @@ class NatsLink:
         self._receivers |= dict.fromkeys(control_subjects, owner.receive_control)
         self._owner = owner
         self._limits = limits
+        self._echo = echo
         self._loop = asyncio.get_running_loop()
         self._client = HardenedClient(
-            on_reader_end=self._on_reader_end, on_all_read=owner.all_received
+            on_reader_end=self._on_reader_end,
+            on_all_read=owner.all_received,
+            gather_s=gather_s,
         )
         self._client_closed = asyncio.Event()
         self._subscriptions: dict[str, Subscription] = {}
@@ -99,6 +104,11 @@ class NatsLink:
     def pending(self) -> int:
         """Bytes that the kernel has received and nobody has read yet."""
         return self._client.unread_bytes()
+
+    @property
+    def unwritten(self) -> int:
+        """Bytes that were written and the kernel does not take yet."""
+        return self._client.unwritten_bytes()
 
     @property
     def denied(self) -> int:
@@ -123,19 +133,6 @@ class NatsLink:
         """How long the server takes to answer. For ever, if it does not: set a limit."""
         return await self._client.rtt(timeout=_NO_TIMEOUT_S)
 
-    async def publish(self, publications: Sequence[tuple[str, bytes]]) -> None:
-        """Return when the server has seen all of these; of one that it denies the owner is told.
-
-        Raises what loses the link, LinkTimeout, or what nats-py has against one of them. Of those
-        before it nobody can tell then.
-        """
-        await self._unless_lost(self._publish(publications), self._limits.heartbeat_timeout_s)
-
-    async def _publish(self, publications: Sequence[tuple[str, bytes]]) -> None:
-        for subject, payload in publications:
-            await self._client.publish(subject, payload)
-        await self._confirm()
-
     async def open(self) -> None:
         """Return when the server has confirmed the subscriptions; raise what stands in the way."""
         await self._unless_lost(self._connect(), self._limits.connect_timeout_s)
@@ -157,6 +154,22 @@ class NatsLink:
         await _first_of(self._closing, timeout_s=self._limits.close_timeout_s)
         await _end(self._closing)
 
+    # Publishing
+
+    def write(self, commands: bytes) -> None:
+        """Whole commands for the server; nowhere if the link is lost."""
+        if not self._lost.done():
+            self._client.write(commands)
+
+    async def settle(self) -> None:
+        """Return when the server has seen all that was written; raise what loses the link."""
+        await self._unless_lost(self._confirm(), self._limits.heartbeat_timeout_s)
+
+    async def end_input(self) -> None:
+        """Return when all that the server had for us was received, and no more comes."""
+        self._client.unsubscribe_all()
+        await self.settle()
+
     # Connecting
 
     async def _connect(self) -> None:
@@ -164,6 +177,7 @@ class NatsLink:
             servers=[self._address.url],
             name="wsgate",
             allow_reconnect=False,
+            no_echo=not self._echo,
             # In whole seconds, and for each of its steps; the limit for all of them is ours.
             connect_timeout=math.ceil(self._limits.connect_timeout_s),
             error_cb=self._on_error,

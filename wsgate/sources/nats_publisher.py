@@ -17,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from wsgate.backoff import full_jitter
 from wsgate.sources.nats_client import Message
+from wsgate.sources.nats_commands import publish_command, publish_head
 from wsgate.sources.nats_limits import NatsLimits
 from wsgate.sources.nats_link import NatsLink
 from wsgate.sources.nats_login import Address, Login
@@ -93,7 +94,8 @@ class NatsPublisher:
                     fit.append(place)
             self._objections.clear()
             try:
-                await link.publish([publications[place] for place in fit])
+                link.write(b"".join([_command(*publications[place]) for place in fit]))
+                await link.settle()
             except Exception as error:
                 self._complain("nats_publish_failed", "publish", error=_text(error))
                 return failed | dict.fromkeys(fit, UNCONFIRMED)
@@ -166,6 +168,10 @@ class NatsPublisher:
     def complained(self, error: Exception) -> None:
         self.errors += 1
         self._objections.append(_text(error))
+
+
+def _command(subject: str, payload: bytes) -> bytes:
+    return publish_command(publish_head(subject), payload)
 
 
 def _text(error: Exception) -> str:

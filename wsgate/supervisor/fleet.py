@@ -215,7 +215,7 @@ class Fleet:
         slot.worker = None
         self.deaths += 1
         lived_s = time.monotonic() - worker.began_s
-        slot.deaths_in_a_row = 0 if lived_s >= STEADY_S else slot.deaths_in_a_row + 1
+        slot.deaths_in_a_row = 1 if lived_s >= STEADY_S else slot.deaths_in_a_row + 1
         log.error(
             "a worker died and is replaced",
             worker=slot.number,
@@ -227,7 +227,7 @@ class Fleet:
 
     async def _replace(self, slot: Slot) -> None:
         while not self._stopping:
-            await asyncio.sleep(AGAIN_S[min(slot.deaths_in_a_row, len(AGAIN_S) - 1)])
+            await asyncio.sleep(AGAIN_S[min(slot.deaths_in_a_row, len(AGAIN_S)) - 1])
             try:
                 await self._start_in(slot)
                 return

@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from wsgate.settings.groups.access import Access
+from wsgate.settings.groups.aggregation import Aggregation
 from wsgate.settings.groups.arrival import Arrival
 from wsgate.settings.groups.clients import Clients
 from wsgate.settings.groups.delivery import Delivery
@@ -28,5 +29,6 @@ GROUPS: Final[tuple[type[BaseModel], ...]] = (
     Polling,
     Publishing,
     Nats,
+    Aggregation,
     Logs,
 )
