@@ -17,6 +17,7 @@ from prometheus_client.exposition import choose_encoder
 SHUTDOWN_TIMEOUT_S = 1.0
 NO_STORE = {"Cache-Control": "no-store"}
 TOP_MAX = 1000
+BODY_BYTES_MAX = 1024 * 1024
 HEALTH_INDEX = """\
 wsgate {version}
 
@@ -27,6 +28,7 @@ wsgate {version}
 GATEWAY_INDEX = """\
   /debug/channels?top=20  the busiest channels: subscribers, publications
   /ticket   POST with "Authorization: Bearer <token>": a ticket to use once, as ?ticket=...
+  /publish  POST with "Authorization: Bearer <WS_PUBLISH_TOKEN>": {{"channel": "...", "data": ...}}
 """
 
 
@@ -41,8 +43,8 @@ server_log = logging.getLogger("wsgate.admin")
 server_log.addFilter(_without_request)
 
 
-class TicketOffice(Protocol):
-    """Gives tickets; ``wsgate.supervisor.tickets`` has one."""
+class Office(Protocol):
+    """Answers requests of one kind, such as for tickets; ``wsgate.supervisor`` has them."""
 
     async def serve(self, request: web.Request) -> web.Response: ...
 
@@ -79,7 +81,7 @@ class HealthPort:
         self._host = host
         self._port = port
         self._health = health
-        application = web.Application()
+        application = web.Application(client_max_size=BODY_BYTES_MAX)
         application.router.add_get("/", self._index)
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
@@ -143,15 +145,18 @@ class Admin(HealthPort):
         host: str,
         port: int,
         overview: Overview,
-        ticket_office: TicketOffice | None = None,
+        ticket_office: Office | None = None,
+        publishing: Office | None = None,
     ) -> None:
         self._overview = overview
         self._tickets = _no_tickets if ticket_office is None else ticket_office.serve
+        self._publish = _no_publishing if publishing is None else publishing.serve
         super().__init__(host, port, overview)
 
     def _add_pages(self, router: web.UrlDispatcher) -> None:
         router.add_get("/debug/channels", self._channels)
         router.add_post("/ticket", self._tickets)
+        router.add_post("/publish", self._publish)
 
     async def _channels(self, request: web.Request) -> web.Response:
         text = request.query.get("top", "20")
@@ -178,6 +183,10 @@ def _verdict(good: str, bad: str, reasons: list[str]) -> web.Response:
 
 async def _no_tickets(request: web.Request) -> web.Response:
     return refusal(404, "there are no tickets: this gateway asks nobody for a token (WS_AUTH=none)")
+
+
+async def _no_publishing(request: web.Request) -> web.Response:
+    return refusal(404, "nobody may publish here: WS_PUBLISH_TOKEN is not set")
 
 
 def refusal(status: int, error: str) -> web.Response:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from wsgate.addresses import AddressCounts
-from wsgate.blueprint import Blueprint
+from wsgate.blueprint import Blueprint, NatsBlueprint
 from wsgate.capacity import Capacity
 from wsgate.control import control_subjects
 from wsgate.edge.acceptor import Acceptor
@@ -26,6 +26,7 @@ from wsgate.origins import Origins
 from wsgate.sources import Feed, Source
 from wsgate.sources.local import LocalSource
 from wsgate.sources.nats import NatsSource
+from wsgate.sources.remote import RemoteSource
 from wsgate.stalls import Stalls
 from wsgate.upgrade import Upgrade
 
@@ -43,7 +44,7 @@ SourceFactory = Callable[[Feed], Sequence[Source]]
 class Gateway:
     """What serves clients in one process: hub, sources, and the socket that it is given.
 
-    ``source_factory`` takes the place of the NATS source that the blueprint describes. ``redeem``
+    ``source_factory`` takes the place of the sources that the blueprint describes. ``redeem``
     asks whoever gives tickets; without it no ticket is any good.
     """
 
@@ -56,17 +57,19 @@ class Gateway:
         capacity: Capacity | None = None,
         addresses: AddressCounts | None = None,
         redeem: Redeem | None = None,
+        live_sources: tuple[str, ...] = (),
     ) -> None:
         self._blueprint = blueprint
         self._limits = blueprint.limits
         self._listening = listening
-        self._source_factory = source_factory or self._own_source
+        self._source_factory = source_factory or self._own_sources
         self._capacity = capacity
         self._addresses = addresses
         per_address_max = self._limits.connections_per_address_max
         if addresses is None and per_address_max is not None:
             self._addresses = AddressCounts(per_address_max, self._limits.connections_max)
         self._redeem = redeem or _no_tickets
+        self._live_sources = live_sources
         self._leaving = False
         self.sources: Sequence[Source] = ()
         self.tls: TlsContext | None = None
@@ -229,24 +232,30 @@ class Gateway:
                 return found
         return None
 
-    def _own_source(self, feed: Feed) -> Sequence[Source]:
-        nats = self._blueprint.nats
-        if nats is None:
-            return [LocalSource(feed)]
-        return [
-            NatsSource(
-                feed,
-                nats.servers,
-                nats.subjects,
-                creds_file=nats.creds_file,
-                user=nats.user,
-                password=nats.password,
-                token=nats.token,
-                control_subjects=control_subjects(
-                    revocations=self._blueprint.auth is not None, gaps=nats.aggregated
-                ),
-            )
+    def _own_sources(self, feed: Feed) -> Sequence[Source]:
+        sources: list[Source] = [
+            RemoteSource(feed, name, live=name in self._live_sources)
+            for name in self._blueprint.remote_sources
         ]
+        nats = self._blueprint.nats
+        if nats is not None:
+            sources.append(self._nats_source(feed, nats))
+        # Without any, what the supervisor tells is all there is: that cannot be lost.
+        return sources or [LocalSource(feed)]
+
+    def _nats_source(self, feed: Feed, nats: NatsBlueprint) -> NatsSource:
+        return NatsSource(
+            feed,
+            nats.servers,
+            nats.subjects,
+            creds_file=nats.creds_file,
+            user=nats.user,
+            password=nats.password,
+            token=nats.token,
+            control_subjects=control_subjects(
+                revocations=self._blueprint.auth is not None, gaps=nats.aggregated
+            ),
+        )
 
 
 NOT_READY = {

@@ -49,6 +49,26 @@ class NatsBlueprint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PollBlueprint:
+    """A backend to ask; for the supervisor, which asks for all workers.
+
+    ``items``, ``id``, ``version`` and ``cursor`` are paths in its answers, ``channel`` a template.
+    """
+
+    url: str = field(repr=False)  # its query may hold a key
+    token: str | None = field(repr=False)
+    interval_s: float
+    timeout_s: float
+    bytes_max: int
+    ids_max: int
+    items: str
+    id: str
+    version: str
+    cursor: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Blueprint:
     """Everything but the sockets."""
 
@@ -63,7 +83,8 @@ class Blueprint:
     tls: TlsFiles | None
     auth: AuthBlueprint | None
     nats: NatsBlueprint | None
-    """None: publications come through the supervisor."""
+    remote_sources: tuple[str, ...]
+    """Names of those that the supervisor has, and tells of."""
     log_level: LogLevel
     log_format: LogFormat
 

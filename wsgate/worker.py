@@ -60,6 +60,7 @@ async def work(orders: Orders) -> int:
         capacity=Capacity(orders.blueprint.limits.connections_max, board, orders.line),
         addresses=_addresses(orders),
         redeem=redeem,
+        live_sources=orders.live_sources,
     )
     try:
         await gateway.start()

@@ -25,6 +25,7 @@ ALLOWED = {
     "limits": {"protocol"},
     "throttle": set(),
     "backoff": set(),
+    "raw_json": set(),
     "descriptors": set(),
     "proxy_protocol": set(),
     "networks": set(),
@@ -36,7 +37,8 @@ ALLOWED = {
     "renaming": set(),
     "signals": set(),
     "blueprint": COMMON | {"auth", "log", "renaming"},
-    "settings": COMMON | {"auth", "blueprint", "control", "log", "networks", "origins", "renaming"},
+    "settings": COMMON
+    | {"auth", "blueprint", "control", "log", "networks", "origins", "raw_json", "renaming"},
     "core": set(),
     "edge": {"core", "throttle", "networks", "proxy_protocol", "rates"},
     "deflate": set(),
@@ -61,7 +63,7 @@ ALLOWED = {
     | {"addresses", "auth", "capacity", "departures", "intake", "login", "session"}
     | {"core", "flush", "histogram", "replays", "subscribing", "turns"},
     "auth": COMMON,
-    "sources": COMMON,
+    "sources": COMMON | {"raw_json"},
     "upgrade": COMMON | {"auth", "deflate", "hub", "edge", "networks", "origins"},
     "metrics": {"auth", "histogram", "hub", "procfs", "regulator", "sources"},
     "app": COMMON
@@ -71,11 +73,12 @@ ALLOWED = {
     "orders": {"blueprint"},
     "heap": set(),
     "procfs": set(),
-    "desk": {"app", "auth", "channel", "heap", "metrics"},
+    "desk": {"app", "auth", "channel", "heap", "metrics", "sources"},
     "worker": {"addresses", "app", "auth", "board", "capacity", "channel", "desk", "log", "orders"},
     "admin": set(),
-    "supervisor": {"addresses", "admin", "auth", "blueprint", "board", "channel", "descriptors"}
-    | {"edge", "metrics", "orders", "procfs", "settings", "signals"},
+    "supervisor": COMMON
+    | {"addresses", "admin", "auth", "blueprint", "board", "channel", "descriptors", "edge"}
+    | {"metrics", "orders", "procfs", "raw_json", "settings", "signals", "sources"},
     "aggregate": COMMON
     | {"admin", "blueprint", "control", "histogram", "metrics", "settings", "signals", "sources"},
     "tools": COMMON

@@ -25,10 +25,20 @@ from wsgate.metrics import auth as auth_metrics
 from wsgate.metrics import connections, publications
 from wsgate.metrics.collector import GatewayCollector
 from wsgate.protocol import CloseCode
+from wsgate.rules import DEFAULT_RULES
 from wsgate.settings import Settings
+from wsgate.sources.poll import PollSource
+from wsgate.sources.poll_answer import Shape
 from wsgate.supervisor.fleet import Fleet
 from wsgate.supervisor.load import NO_LIMITS
-from wsgate.supervisor.measures import fleet_metrics
+from wsgate.supervisor.measures import (
+    fleet_metrics,
+    poll_metrics,
+    publishing_metrics,
+    relay_metrics,
+)
+from wsgate.supervisor.publishing import Publishing
+from wsgate.supervisor.relay import Relay
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "operations.md"
@@ -88,8 +98,19 @@ def rows(families: Iterable[Metric]) -> list[tuple[str, str]]:
 
 
 def collected(gateway: Gateway) -> list[tuple[str, str]]:
-    fleet = Fleet(None, (), NO_LIMITS, None)  # type: ignore[arg-type]  # without slots it needs neither
-    return rows([*fleet_metrics(fleet, Tickets()), *GatewayCollector(gateway).collect()])
+    relay = Relay(lambda: DEFAULT_RULES)
+    # Without slots it needs neither blueprint nor answers.
+    fleet = Fleet(None, (), NO_LIMITS, None, relay)  # type: ignore[arg-type]
+    publishing = Publishing("token", relay, lambda: None)  # type: ignore[arg-type, return-value]
+    return rows(
+        [
+            *fleet_metrics(fleet, Tickets()),
+            *relay_metrics(relay),
+            *poll_metrics(PollSource(relay, "http://x", Shape())),
+            *publishing_metrics(publishing),
+            *GatewayCollector(gateway).collect(),
+        ]
+    )
 
 
 def of_aggregator() -> list[tuple[str, str]]:

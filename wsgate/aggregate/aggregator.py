@@ -16,13 +16,14 @@ from typing import Final
 import structlog
 
 from wsgate.aggregate.events import Event, Events
-from wsgate.aggregate.outgoing import WRITE_COMMANDS_MAX, Outgoing, Outlet, publish_head
+from wsgate.aggregate.outgoing import WRITE_COMMANDS_MAX, Outgoing, Outlet
 from wsgate.aggregate.states import State, States
 from wsgate.blueprint import AggregationBlueprint
 from wsgate.histogram import Histogram
 from wsgate.limits import PAYLOAD_BYTES_MAX
 from wsgate.protocol import is_channel
 from wsgate.rules import Kind
+from wsgate.sources.nats_commands import publish_head
 from wsgate.throttle import Throttle
 
 log = structlog.get_logger("wsgate.aggregate")

@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 
-from wsgate.aggregate.outgoing import Outgoing, publish_command, publish_head
+from wsgate.aggregate.outgoing import Outgoing
 from wsgate.control import GAP_SUBJECT, MISSED_AT_ONCE_MAX, gap_message
+from wsgate.sources.nats_commands import publish_command, publish_head
 
 _GAP_HEAD = publish_head(GAP_SUBJECT)
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from wsgate.aggregate.outgoing import Outgoing, publish_command
+from wsgate.aggregate.outgoing import Outgoing
+from wsgate.sources.nats_commands import publish_command
 
 
 class State:

@@ -65,6 +65,31 @@ class Relations(BaseModel):
             raise ValueError(f"WS_DRAIN_DELAY_S is {delay_s:g}: raise this, or lower that")
         return timeout_s
 
+    @field_validator("ws_poll_channel", check_fields=False)
+    @classmethod
+    def _polled_is_delivered(cls, channel: str, info: ValidationInfo) -> str:
+        rules, pattern = info.data.get("ws_rules"), channel.replace("{id}", "*")
+        if info.data.get("ws_poll_url") is None or rules is None:
+            return channel
+        if not any(overlaps(pattern, rule.subject) for rule in rules):
+            raise ValueError(
+                "no rule in WS_RULES matches such channels, so nobody could get anything: add a"
+                " rule, or name channels that a rule matches"
+            )
+        return channel
+
+    @field_validator("nats_url", check_fields=False)
+    @classmethod
+    def _fed_by_somebody(cls, servers: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        # What was no good is missing here, and is reported by itself.
+        others = [info.data.get(name, "wrong") for name in ("ws_poll_url", "ws_publish_token")]
+        if not servers and not any(others):
+            raise ValueError(
+                "nothing else feeds this gateway: set WS_POLL_URL or WS_PUBLISH_TOKEN, or name"
+                " servers"
+            )
+        return servers
+
     @field_validator("nats_subjects", check_fields=False)
     @classmethod
     def _control_is_no_channel(
@@ -84,7 +109,7 @@ class Relations(BaseModel):
     def _something_is_delivered(
         cls, subjects: tuple[str, ...], info: ValidationInfo
     ) -> tuple[str, ...]:
-        rules = info.data.get("ws_rules")
+        rules = info.data.get("ws_rules") if info.data.get("nats_url") else None
         if rules is not None and not any(
             overlaps(subject, rule.subject) for subject in subjects for rule in rules
         ):
@@ -121,6 +146,8 @@ class Relations(BaseModel):
             if prefix:
                 raise ValueError("WS_AGGREGATE_TO is set: set both, or neither")
             return None
+        if info.data.get("nats_url") == ():
+            raise ValueError("NATS_URL is none, and what is aggregated comes and goes over NATS")
         renaming = Renaming(raw=raw_prefix, channels=prefix)
         try:
             raw_subjects = [renaming.raw_of(channel) for channel in channels]

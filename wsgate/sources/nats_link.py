@@ -116,6 +116,11 @@ class NatsLink:
         return len(self._denied)
 
     @property
+    def payload_bytes_max(self) -> int:
+        """What the server takes in one publication."""
+        return self._client.max_payload
+
+    @property
     def server_version(self) -> str:
         """As the server calls it."""
         version = self._client.connected_server_version
@@ -253,7 +258,7 @@ class NatsLink:
             if self._lost.done():
                 raise self._lost.result()
             if not task.done():
-                raise LinkTimeout(f"not connected and subscribed within {timeout_s:g} s")
+                raise LinkTimeout(f"the server has confirmed nothing within {timeout_s:g} s")
             task.result()
         finally:
             await _end(task)

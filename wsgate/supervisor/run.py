@@ -31,6 +31,18 @@ ONLY_AT_START: Final = (
     "ws_memory_limit",
     "ws_auth",  # whether there are tickets
     "ws_ticket_ttl_s",
+    "ws_poll_url",
+    "ws_poll_token",
+    "ws_poll_interval_ms",
+    "ws_poll_timeout_s",
+    "ws_poll_max_bytes",
+    "ws_poll_max_ids",
+    "ws_poll_items",
+    "ws_poll_id",
+    "ws_poll_version",
+    "ws_poll_cursor",
+    "ws_poll_channel",
+    "ws_publish_token",
     "ws_drain_delay_s",
     "ws_drain_timeout_s",
     "ws_drain_reconnects_per_s",
@@ -62,6 +74,8 @@ async def run(loaded: Loaded) -> int:
             cpu_cores=settings.ws_cpu_limit or None, memory_bytes=settings.ws_memory_limit or None
         ),
         ticket_ttl_s=None if settings.ws_auth == "none" else settings.ws_ticket_ttl_s,
+        poll=settings.poll(),
+        publish_token=settings.publish_token(),
     )
     signals = Signals()
     reap_if_first()

@@ -19,7 +19,10 @@ class Nats(BaseModel):
         tuple[str, ...],
         NoDecode,
         listed(servers),
-        Allowed("a comma list of nats://host:port or tls://host:port"),
+        Allowed(
+            "a comma list of nats://host:port or tls://host:port; or none, with WS_POLL_URL or"
+            " WS_PUBLISH_TOKEN"
+        ),
     ] = Field(
         default=("nats://127.0.0.1:4222",),
         description="NATS servers; any one of them will do",
