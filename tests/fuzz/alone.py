@@ -35,6 +35,7 @@ async def alone() -> AsyncIterator[Alone]:
     client: Any = MadeUpConnection(
         handle=0, window_bits=0, credential=None, session=None, end_reason=None, heard=True,
         pinged=False, close_sent=False, ended=False, peer="-",
+        sent_away=False, messages=0, traffic=(0, 0),
         close_transport=lambda: None, abort=lambda: None,
     )  # fmt: skip
     hub.opened(client)
