@@ -39,13 +39,27 @@ class RecordingFeed:
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
         self.messages: list[tuple[str, bytes]] = []
+        self.positions: list[tuple[str, int, str]] = []
+        """The subject, seq and epoch of each message that had one."""
+        self.restored: list[tuple[str, bytes, int, str]] = []
         self.controls: list[tuple[str, bytes]] = []
         self.caught_up_at: list[int] = []
         """How many messages had come, each time that it was told so."""
         self._changed = asyncio.Event()
 
-    def publish(self, subject: str, payload: bytes) -> bool:
+    def publish(self, subject: str, payload: bytes, seq: int = 0, epoch: str = "") -> bool:
         self.messages.append((subject, payload))
+        if seq:
+            self.positions.append((subject, seq, epoch))
+        self._changed.set()
+        return True
+
+    def begin_epoch(self, source: str, epoch: str, subjects: Sequence[str], floor: int) -> None:
+        self.events.append(("epoch", source, epoch, tuple(subjects), floor))
+        self._changed.set()
+
+    def restore(self, subject: str, payload: bytes, seq: int, epoch: str) -> bool:
+        self.restored.append((subject, payload, seq, epoch))
         self._changed.set()
         return True
 

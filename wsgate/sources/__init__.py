@@ -25,11 +25,30 @@ class Feed(Protocol):
     row. A source that never connected has said nothing yet, and is not live.
     """
 
-    def publish(self, subject: str, payload: bytes) -> bool:
+    def publish(self, subject: str, payload: bytes, seq: int = 0, epoch: str = "") -> bool:
         """Hand over one publication; False if the hub refused (and counted, and logged) it.
 
         ``subject`` is as it came and may be no legal subject at all: bytes of it that are not
         UTF-8 arrive as U+FFFD. Publications of one subject come in the order they were published.
+
+        ``seq``, from 1 on, is its position within ``epoch``, which has begun; one that does not
+        lie above the subject's last is a repeat, and ignored. 0: the hub counts by itself.
+        """
+        ...
+
+    def begin_epoch(self, source: str, epoch: str, subjects: Sequence[str], floor: int) -> None:
+        """Publications on these subjects have positions in ``epoch`` from now on.
+
+        Whatever an earlier epoch of this source had is over: clients' positions in it are no good
+        any more. Every publication above ``floor`` will be told, by ``restore`` or ``publish``.
+        """
+        ...
+
+    def restore(self, subject: str, payload: bytes, seq: int, epoch: str) -> bool:
+        """Hand over a publication from before: a last value, or a piece of history.
+
+        In order of ``seq`` within a subject, and before anything newer of that subject. A state is
+        what subscribers are owed from now on; an event is remembered, and sent to nobody.
         """
         ...
 
@@ -80,6 +99,13 @@ class Source(Protocol):
     @property
     def connected(self) -> bool:
         """True from ``feed_live`` to ``feed_stale``: part of the answer to "are you ready?"."""
+        ...
+
+    async def replay(self, subject: str, after: int, epoch: str) -> list[tuple[int, bytes]] | None:
+        """What is kept at the origin of one subject, after a position: (seq, payload), in order.
+
+        None if that is not all there was, would be too much, or cannot be told in time.
+        """
         ...
 
     async def start(self) -> None:

@@ -22,6 +22,9 @@ class LocalSource:
     def connected(self) -> bool:
         return self._connected
 
+    async def replay(self, subject: str, after: int, epoch: str) -> None:
+        """Nothing is kept."""
+
     async def start(self) -> None:
         if not self._connected:
             self._connected = True

@@ -77,6 +77,9 @@ class NatsSource:
     def connected(self) -> bool:
         return self._report.live
 
+    async def replay(self, subject: str, after: int, epoch: str) -> None:
+        """Core NATS keeps nothing."""
+
     async def start(self) -> None:
         if self._task is None:
             self._task = asyncio.create_task(self._supervise(), name=f"source-{self._name}")
