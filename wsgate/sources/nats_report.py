@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from structlog.typing import FilteringBoundLogger
 
 from wsgate.sources import Feed
-from wsgate.sources.nats_client import Message
 from wsgate.sources.nats_limits import NatsLimits
 from wsgate.sources.nats_login import Address, LoginError
 from wsgate.throttle import Throttle
@@ -96,19 +95,19 @@ class NatsReporter:
         missed = self._subjects if self.connects else ()
         self.connects += 1
         self.live = True
-        self._tell(self._feed.feed_live, self._name, missed)
-        self._say("info", "nats_connected", server=address.url, subjects=list(self._subjects))
+        self.tell(self._feed.feed_live, self._name, missed)
+        self.say("info", "nats_connected", server=address.url, subjects=list(self._subjects))
 
     def lost(self, address: Address, reason: Exception) -> None:
         self.live = False
         self.errors += 1
-        self._tell(self._feed.feed_stale, self._name)
-        self._say("warning", "nats_lost", server=address.url, error=_text(reason))
+        self.tell(self._feed.feed_stale, self._name)
+        self.say("warning", "nats_lost", server=address.url, error=_text(reason))
 
     def failed(self, address: Address, reason: Exception) -> None:
         self.errors += 1
         trouble = diagnose(reason)
-        self._complain(
+        self.complain(
             trouble.event,
             (trouble.event, address.url),
             server=address.url,
@@ -121,21 +120,24 @@ class NatsReporter:
 
     # The owner of a link
 
-    async def receive(self, message: Message) -> None:
+    def receive(self, subject: bytes, reply: bytes, payload: bytes, header: bytes | None) -> None:
         try:
-            self._publish(message.subject, message.data)
+            # A subject that is no UTF-8 is for the feed to refuse.
+            self._publish(subject.decode("utf-8", "replace"), payload)
         except Exception as error:
-            self._feed_failed(error)
+            self.feed_failed(error)
 
-    async def receive_control(self, message: Message) -> None:
-        self._tell(self._feed.control, message.subject, message.data)
+    def receive_control(
+        self, subject: bytes, reply: bytes, payload: bytes, header: bytes | None
+    ) -> None:
+        self.tell(self._feed.control, subject.decode("utf-8", "replace"), payload)
 
     def all_received(self) -> None:
-        self._tell(self._feed.caught_up)
+        self.tell(self._feed.caught_up)
 
     def denied(self, subject: str) -> None:
         self.errors += 1
-        self._complain(
+        self.complain(
             "nats_subject_denied",
             ("denied", subject),
             subject=subject,
@@ -145,32 +147,32 @@ class NatsReporter:
 
     def granted(self, subject: str) -> None:
         self._throttle.forget(("denied", subject))
-        self._say("info", "nats_subject_granted", subject=subject)
+        self.say("info", "nats_subject_granted", subject=subject)
         if subject not in self._control_subjects:
-            self._tell(self._feed.feed_gap, self._name, (subject,))
+            self.tell(self._feed.feed_gap, self._name, (subject,))
 
     def complained(self, error: Exception) -> None:
         self.errors += 1
-        self._complain("nats_server_complaint", "complaint", error=_text(error))
+        self.complain("nats_server_complaint", "complaint", error=_text(error))
 
     # Below
 
-    def _tell(self, method: Callable[..., None], *args: object) -> None:
+    def tell(self, method: Callable[..., None], *args: object) -> None:
         try:
             method(*args)
         except Exception as error:
-            self._feed_failed(error)
+            self.feed_failed(error)
 
-    def _feed_failed(self, error: Exception) -> None:
+    def feed_failed(self, error: Exception) -> None:
         self.errors += 1
-        self._complain("nats_feed_failed", "feed", exc_info=error)
+        self.complain("nats_feed_failed", "feed", exc_info=error)
 
-    def _complain(self, event: str, key: object, **details: Any) -> None:
+    def complain(self, event: str, key: object, **details: Any) -> None:
         held_back = self._throttle.admit(key)
         if held_back is not None:
-            self._say("error", event, held_back=held_back, **details)
+            self.say("error", event, held_back=held_back, **details)
 
-    def _say(self, level: str, event: str, **details: Any) -> None:
+    def say(self, level: str, event: str, **details: Any) -> None:
         # Whoever reads the log may be gone, and its pipe with it. The feed goes on.
         with suppress(Exception):
             getattr(self._log, level)(event, **details)
