@@ -121,6 +121,10 @@ class NatsLink:
         return len(self._denied)
 
     @property
+    def is_lost(self) -> bool:
+        return self._lost.done()
+
+    @property
     def may_have_jetstream(self) -> bool:
         """False of a server that is too old, which would not even say that it has none."""
         return bool(self._client._server_info.get("headers"))
@@ -150,12 +154,12 @@ class NatsLink:
 
     async def connect(self) -> None:
         """Return when the server has let us in; raise what stands in the way."""
-        await self._unless_lost(self._connect(), self._limits.connect_timeout_s)
+        await self.unless_lost(self._connect(), self._limits.connect_timeout_s)
 
     async def subscribe(self, subjects: Sequence[str]) -> None:
         """To these, and to the control subjects. Returns when the server has confirmed it."""
         self._receivers = dict.fromkeys(subjects, self._owner.receive) | self._receivers
-        await self._unless_lost(self._subscribe_to_all(), self._limits.connect_timeout_s)
+        await self.unless_lost(self._subscribe_to_all(), self._limits.connect_timeout_s)
 
     async def watch(self) -> Exception:
         """Wait until this connection is of no more use, and return why."""
@@ -172,7 +176,7 @@ class NatsLink:
         if self._closing is None:
             self._closing = asyncio.create_task(self._close_client())
         await _first_of(self._closing, timeout_s=self._limits.close_timeout_s)
-        await _end(self._closing)
+        await end(self._closing)
 
     # For whoever has more to say to the server
 
@@ -183,10 +187,12 @@ class NatsLink:
     def send(self, subject: str, payload: bytes = b"", reply: str = "") -> None:
         self._client.send(subject, payload, reply)
 
-    async def listen(self, receiver: Receiver) -> tuple[str, int]:
-        """A new inbox: its subject, and what ``unlisten`` wants."""
-        inbox = self._client.new_inbox()
-        return inbox, await self._client.listen(inbox, receiver)
+    def new_inbox(self) -> str:
+        return self._client.new_inbox()
+
+    async def listen(self, inbox: str, receiver: Receiver) -> int:
+        """Returns what ``unlisten`` wants."""
+        return await self._client.listen(inbox, receiver)
 
     async def unlisten(self, number: int) -> None:
         await self._client.unlisten(number)
@@ -245,7 +251,7 @@ class NatsLink:
         asked = sorted(self._denied)
         self._denied.clear()
         try:
-            await self._unless_lost(self._resubscribe(asked), self._limits.heartbeat_timeout_s)
+            await self.unless_lost(self._resubscribe(asked), self._limits.heartbeat_timeout_s)
         except Exception as error:
             self.lose(error)
             return
@@ -274,9 +280,11 @@ class NatsLink:
             elif (error := ping.exception()) is not None:
                 self.lose(LinkSilent(f"cannot ping: {error}"))
         finally:
-            await _end(ping)
+            await end(ping)
 
-    async def _unless_lost(self, work: Coroutine[Any, Any, None], timeout_s: float) -> None:
+    async def unless_lost(
+        self, work: Coroutine[Any, Any, None], timeout_s: float | None = None
+    ) -> None:
         """Await ``work``; raise what it raises, what loses the link meanwhile, or LinkTimeout."""
         task = asyncio.create_task(work)
         try:
@@ -287,7 +295,7 @@ class NatsLink:
                 raise LinkTimeout(f"not connected and subscribed within {timeout_s:g} s")
             task.result()
         finally:
-            await _end(task)
+            await end(task)
 
     async def _close_client(self) -> None:
         self.lose(ConnectionError("closed from here"))
@@ -333,12 +341,12 @@ class NatsLink:
         return remembered
 
 
-async def _first_of(*futures: asyncio.Future[Any], timeout_s: float) -> None:
+async def _first_of(*futures: asyncio.Future[Any], timeout_s: float | None) -> None:
     """Return when one of them is done, or none in time; raise for none of them."""
     await asyncio.wait(futures, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def _end(task: asyncio.Task[Any]) -> None:
+async def end(task: asyncio.Task[Any]) -> None:
     """Cancel, unless it is over, and wait for the end; nobody else asks for its exception.
 
     Again and again: nats-py, and before Python 3.12 ``wait_for``, may swallow a cancellation.

@@ -47,6 +47,17 @@ _UNUSABLE = Trouble(
 )
 
 
+_JETSTREAM = Trouble(
+    "nats_jetstream_unavailable",
+    "JetStream is there but does not answer: has the cluster a leader? NATS_JETSTREAM=off does"
+    " without it",
+)
+
+
+class JetStreamUnavailable(Exception):
+    """It cannot be asked which subjects it keeps, so nothing can begin."""
+
+
 def diagnose(error: Exception) -> Trouble:
     """Tell apart what an operator has to fix in different places."""
     text = str(error).lower()
@@ -60,6 +71,8 @@ def diagnose(error: Exception) -> Trouble:
         return _UNUSABLE
     if isinstance(error, OSError):
         return _UNREACHABLE
+    if isinstance(error, JetStreamUnavailable):
+        return _JETSTREAM
     if "authorization" in text or "authentication" in text:
         return _LOGIN
     return _UNUSABLE
@@ -91,18 +104,28 @@ class NatsReporter:
 
     # The connection's life, told by the source
 
-    def connected(self, address: Address) -> None:
-        missed = self._subjects if self.connects else ()
+    def connected(self, address: Address, missed: Sequence[str]) -> None:
+        """``missed`` is what may be missing if this is not the first time."""
+        self.came_live(missed if self.connects else ())
         self.connects += 1
-        self.live = True
-        self.tell(self._feed.feed_live, self._name, missed)
         self.say("info", "nats_connected", server=address.url, subjects=list(self._subjects))
 
     def lost(self, address: Address, reason: Exception) -> None:
-        self.live = False
+        self.went_stale()
         self.errors += 1
-        self.tell(self._feed.feed_stale, self._name)
         self.say("warning", "nats_lost", server=address.url, error=_text(reason))
+
+    def came_live(self, missed: Sequence[str]) -> None:
+        self.live = True
+        self.tell(self._feed.feed_live, self._name, tuple(missed))
+
+    def went_stale(self) -> None:
+        if self.live:
+            self.live = False
+            self.tell(self._feed.feed_stale, self._name)
+
+    def missed(self, subjects: Sequence[str]) -> None:
+        self.tell(self._feed.feed_gap, self._name, tuple(subjects))
 
     def failed(self, address: Address, reason: Exception) -> None:
         self.errors += 1

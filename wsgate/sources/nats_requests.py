@@ -67,7 +67,9 @@ class Requests:
             if not answer.done():
                 answer.set_exception(reason)
 
-    def _on_answer(self, subject: bytes, reply: bytes, payload: bytes, header: bytes | None) -> None:
+    def _on_answer(
+        self, subject: bytes, reply: bytes, payload: bytes, header: bytes | None
+    ) -> None:
         self.answered += 1
         _, answer = self._waiting.get(subject, (None, None))
         if answer is None or answer.done():
