@@ -6,12 +6,19 @@ Everything here blocks, like the rest of ``tests.support.nats``.
 from __future__ import annotations
 
 import json
+import threading
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.support.nats import DEADLINE_S, NatsServer, Publisher, free_port
+
+ANSWER_S = 2.0
+
+# As the server numbers its errors: there is no leader, or not yet.
+UNAVAILABLE = (10008, 10009)
 
 
 def jetstream_config(store: Path, more: str = "") -> str:
@@ -22,24 +29,25 @@ class JetStream(Publisher):
     """A client that speaks to JetStream's API."""
 
     def __init__(self, server: NatsServer, user: str = "", password: str = "") -> None:
-        super().__init__(server, user, password)
-        self._inbox = "_INBOX.test"
-        self.send(f"SUB {self._inbox}.* 1\r\n".encode())
+        self._login = server, user, password
         self._asked = 0
+        self._connect()
 
-    def ask(self, subject: str, question: object = None) -> dict[str, Any]:
-        """An answer as it comes; TimeoutError if none does."""
-        payload = b"" if question is None else json.dumps(question).encode()
-        return self._answer(subject, payload)
+    def _connect(self) -> None:
+        super().__init__(*self._login)
+        self._socket.settimeout(ANSWER_S)
+        self._inbox = f"_INBOX.{uuid.uuid4().hex}"
+        self.send(f"SUB {self._inbox}.* 1\r\n".encode())
 
     def api(self, subject: str, question: object = None) -> dict[str, Any]:
         """An answer that is no refusal, asked for again while the server is not ready."""
+        payload = b"" if question is None else json.dumps(question).encode()
         deadline = time.monotonic() + DEADLINE_S
         while True:
-            found = self.ask(f"$JS.API.{subject}", question)
-            if "error" not in found:
+            found = self._answer_or_none(f"$JS.API.{subject}", payload)
+            if found is not None and "error" not in found:
                 return found
-            unavailable = found["error"].get("err_code") in (10008, 10009)
+            unavailable = found is None or found["error"].get("err_code") in UNAVAILABLE
             assert unavailable and time.monotonic() < deadline, found
             time.sleep(0.05)
 
@@ -59,6 +67,13 @@ class JetStream(Publisher):
         assert "error" not in found, found
         return int(found["seq"])
 
+    def store_again(self, subject: str, payload: bytes = b"{}") -> None:
+        """Publish until it is acknowledged: it may be stored more than once."""
+        deadline = time.monotonic() + DEADLINE_S
+        while "error" in (self._answer_or_none(subject, payload) or {"error": None}):
+            assert time.monotonic() < deadline, "nothing is stored"
+            time.sleep(0.05)
+
     def consumers(self, name: str) -> list[str]:
         return list(self.api(f"CONSUMER.NAMES.{name}")["consumers"] or ())
 
@@ -68,6 +83,14 @@ class JetStream(Publisher):
         while not condition(found := self.info(name)):
             assert time.monotonic() < deadline, found
             time.sleep(0.01)
+
+    def _answer_or_none(self, subject: str, payload: bytes) -> dict[str, Any] | None:
+        try:
+            return self._answer(subject, payload)
+        except TimeoutError:
+            self.__exit__()
+            self._connect()  # what had come of an answer is lost
+            return None
 
     def _answer(self, subject: str, payload: bytes) -> dict[str, Any]:
         self._asked += 1
@@ -84,6 +107,44 @@ class JetStream(Publisher):
             if tokens[1] == reply.encode():
                 head = int(tokens[-2]) if tokens[0] == b"HMSG" else 0
                 return dict(json.loads(body[head:] or b'{"error": {"description": "nobody"}}'))
+
+
+class Load:
+    """Publishes numbers on the subjects, 0, 1, 2, as fast as a thread can, until it is stopped.
+
+    What streams store comes later: nothing here waits for it.
+    """
+
+    def __init__(self, server: NatsServer, subjects: Sequence[str], login: Any = None) -> None:
+        self.published = dict.fromkeys(subjects, 0)
+        self._server = server
+        self._login = login or {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._publish)
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    @property
+    def rounds(self) -> int:
+        return min(self.published.values())
+
+    def stop(self) -> None:
+        """When this returns the server has all of it."""
+        self._over.set()
+        self._thread.join()
+
+    def _publish(self) -> None:
+        with Publisher(self._server, **self._login) as publisher:
+            while not self._over.is_set():
+                for subject, number in self.published.items():
+                    publisher.publish(subject, b"%d" % number)
+                    self.published[subject] = number + 1
+                publisher.flush()
 
 
 def cluster(directory: Path, size: int = 3) -> list[NatsServer]:

@@ -164,6 +164,7 @@ class HistoryGone(JetStreamError):
 def _parsed(time: str) -> datetime:
     """What the server calls now, which is what its messages are dated by."""
     try:
-        return datetime.fromisoformat(time[:19] + "+00:00")
+        seconds, _, fraction = time.removesuffix("Z").partition(".")
+        return datetime.fromisoformat(f"{seconds}.{fraction[:6]:0<6}+00:00")
     except ValueError:
         return datetime.now(UTC)

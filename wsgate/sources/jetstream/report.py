@@ -37,12 +37,13 @@ class StreamReporter:
             )
 
     def covered(self, coverage: Coverage) -> None:
-        self._absent_told = False
-        if coverage == self._coverage_told:
+        told, self._coverage_told = self._coverage_told, coverage
+        if coverage == told:
             return
-        self._coverage_told = coverage
-        streams = {name: list(subjects) for name, subjects in coverage.streams.items()}
-        self._report.say("info", "nats_streams", streams=streams, core=list(coverage.rest))
+        if coverage.streams or told.streams:
+            self._absent_told = False
+            streams = {name: list(subjects) for name, subjects in coverage.streams.items()}
+            self._report.say("info", "nats_streams", streams=streams, core=list(coverage.rest))
         for subject, stream in coverage.partly.items():
             self._report.say(
                 "warning",
