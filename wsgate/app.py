@@ -218,6 +218,8 @@ class Gateway:
                 user=nats.user,
                 password=nats.password,
                 token=nats.token,
+                streams=nats.streams,
+                rules=self._blueprint.rules,
                 control_subjects=() if self._blueprint.auth is None else (REVOKE_SUBJECT,),
             )
         ]

@@ -66,7 +66,12 @@ class NatsLike:
 
     def snapshot(self) -> dict[str, int | float | str]:
         keys = [*feeds.TOTALS, *feeds.LEVELS]
-        return {"server": "nats://x", **{key: place for place, key in enumerate(keys, 1)}}
+        return {
+            "server": "nats://x",
+            **{key: place for place, key in enumerate(keys, 1)},
+            "resets.silent": 7,
+            "stream_seq.TOKENS": 8,
+        }
 
 
 @dataclass
@@ -424,6 +429,9 @@ def test_sources_report_what_they_have() -> None:
             assert seen[f"{named.name}_total", nats] == place
         for place, named in enumerate(feeds.LEVELS.values(), len(feeds.TOTALS) + 1):
             assert seen[named.name, nats] == place
+
+        assert seen["ws_feed_stream_resets_total", (("reason", "silent"), *nats)] == 7
+        assert seen["ws_feed_stream_seq", (*nats, ("stream", "TOKENS"))] == 8
 
         await gateway.sources[1].start()
         gateway.hub.publish("token.a.update", b"{}")

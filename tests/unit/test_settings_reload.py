@@ -37,6 +37,7 @@ OTHER: dict[str, Any] = {
     "ws_rules": Rules([Rule("a", "a", Kind.STATE)]),
     "nats_url": ("nats://x",),
     "nats_subjects": ("a",),
+    "nats_jetstream": ("off",),
     "nats_creds": Path("a.creds"),
     "nats_user": "u",
     "nats_password": SecretStr("p"),

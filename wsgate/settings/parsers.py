@@ -7,6 +7,7 @@ masked, by whoever reports it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from stat import S_ISREG
@@ -20,6 +21,8 @@ from wsgate.origins import Origins
 from wsgate.protocol import is_channel_or_pattern
 from wsgate.rules import Rules, overlaps
 
+_STREAM = re.compile(r"[^\s.*>/\\]{1,255}").fullmatch
+_STREAM_WORDS = {"auto", "off"}
 _LINKS = ("tcp://", "udp://", "sctp://")
 
 
@@ -113,6 +116,16 @@ def subjects(subjects: Sequence[str]) -> tuple[str, ...]:
                 # NATS would deliver what both match twice.
                 raise ValueError(f"{earlier!r} and {subject!r} overlap")
     return tuple(subjects)
+
+
+def streams(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of JetStream's streams, or one word that stands for them."""
+    for name in names:
+        if not _STREAM(name):
+            raise ValueError(f"{name!r} is no name of a stream")
+    if len(names) > 1 and not _STREAM_WORDS.isdisjoint(names):
+        raise ValueError("auto and off stand alone")
+    return tuple(names)
 
 
 def origins(entries: Sequence[str]) -> tuple[str, ...]:
