@@ -164,6 +164,29 @@ def test_events_older_than_the_history_are_left_but_for_the_last(server: NatsSer
     run(test())
 
 
+def test_history_that_is_dropped_while_it_is_read_is_begun_anew(server: NatsServer) -> None:
+    class Purging(StoryFeed):
+        def restore(self, subject: str, payload: bytes, seq: int, epoch: str) -> bool:
+            if seq == 150:
+                js.api("STREAM.PURGE.S", {"seq": 300})
+            return super().restore(subject, payload, seq, epoch)
+
+    async def test() -> None:
+        feed = Purging()
+        js.make("S", ["global.>"])
+        for number in range(500):
+            js.store("global.a", b"%d" % number)
+        async with following(feed, server, subjects=[EVENT]) as source:
+            first, second = [event for event in feed.events if event[0] == "epoch"]
+            assert (first[2], first[-1]) == (second[2], 0) and second[-1] >= 299
+            last_fill = [one.seq for one in feed.story if one.seq > second[-1]]
+            assert last_fill[-1] == 500 and 500 - second[-1] == len(set(last_fill))
+            assert feed.states == [LIVE] and source.snapshot()["resets.unavailable"] == 1
+
+    with JetStream(server) as js:
+        run(test())
+
+
 # Which subjects come from streams
 
 

@@ -45,7 +45,9 @@ class Feed(Protocol):
         any more. Every publication above ``floor`` will be told, by ``restore`` or ``publish``; of
         a state only those that were not replaced by a newer one before they could be.
 
-        An empty epoch: the origin counts these no more, and the feed does it by itself.
+        May come again for the same epoch, with a higher floor, if the origin has dropped what was
+        to be told: everything is restored anew then. An empty epoch: the origin counts these no
+        more, and the feed does it by itself.
         """
         ...
 

@@ -126,8 +126,13 @@ class NatsLink:
 
     @property
     def may_have_jetstream(self) -> bool:
-        """False of a server that is too old, which would not even say that it has none."""
-        return bool(self._client._server_info.get("headers"))
+        """False of a server before 2.10, which would not understand what it is asked."""
+        version = self._client.connected_server_version
+        try:
+            known = (version.major, version.minor)
+        except ValueError:
+            return False
+        return known >= (2, 10) and bool(self._client._server_info.get("headers"))
 
     @property
     def payload_bytes_max(self) -> int:

@@ -9,7 +9,7 @@ too. What was restored is not restored again when a fill goes on over another co
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -72,8 +72,11 @@ class Fill:
             return
         self.begins = min(found.begins, self.until + 1)
 
-    async def run(self, api: JetStreamApi, check: Callable[[], Any]) -> None:
-        """``check`` is awaited once consumers exist, before what they bring is believed."""
+    async def run(self, api: JetStreamApi, check: Callable[[], Awaitable[StreamInfo]]) -> None:
+        """``check`` is awaited once consumers exist, before what they bring is believed.
+
+        Raises HistoryGone when the stream drops history faster than it can be read.
+        """
         async with Pull(
             api, self._stream.name, self._subjects, self._limits, deliver_policy="last_per_subject"
         ) as pull:
@@ -90,9 +93,13 @@ class Fill:
             opt_start_seq=max(self.begins, self._done[True] + 1),
         ) as pull:
             await check()
-            if pull.consumer.begins > max(self.begins, self._done[True] + 1):
-                raise HistoryGone(f"{self._stream.name} dropped what was to be read of it")
             await self._read(pull, history=True)
+        # Looked at last: what was dropped before it was read was first.
+        limit = self._stream.per_subject_max
+        if (await check()).first_seq > self.begins or (
+            limit and (await self._probe_at(api, self.begins)).pending >= limit
+        ):
+            raise HistoryGone(f"{self._stream.name} has dropped what was to be read of it")
 
     async def _read(self, pull: Pull, *, history: bool) -> None:
         bytes_max = _PORTION_BYTES + pull.payload_bytes_max
@@ -158,7 +165,7 @@ class Fill:
 
 
 class HistoryGone(JetStreamError):
-    """What is to be filled is not there any more: begin anew."""
+    """What was to be told is not all there any more: begin anew, with less."""
 
 
 def _parsed(time: str) -> datetime:

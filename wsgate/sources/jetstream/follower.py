@@ -72,10 +72,12 @@ class Follower:
         self._around = around
         self._report = around.report
         self._limits = around.limits
+        self._history = around.history
         self._with_events = around.kinds.with_events(subjects)
         # The feed may have values and positions of these subjects from before this stream.
         self._known_before = known_before
         self._fill: Fill | None = None
+        self._fill_anew = False
         self._tail: Tail | None = None
         self._last = 0
         self._restored = 0
@@ -137,8 +139,12 @@ class Follower:
         """Fill, unless that is done, and return a tail that has begun behind it."""
         stream = await api.stream(self.stream)
         life = await self._life_now(api, stream)
-        if self.life is None or life.epoch != self.life.epoch:
+        another = self.life is None or life.epoch != self.life.epoch
+        if another or self._fill_anew:
             await self._begin(api, stream, life)
+            if another and self._known_before:
+                self._miss(self.subjects, "the stream is another than before")
+            self._known_before, self._fill_anew = True, False
         self.life = life
         if self._fill is not None:
             await self._finish(api, self._fill, life)
@@ -170,10 +176,12 @@ class Follower:
             return life.fork()
         return life
 
-    async def _check(self, api: JetStreamApi, life: Life) -> None:
+    async def _check(self, api: JetStreamApi, life: Life) -> StreamInfo:
         """Raise unless it is the same stream still: a consumer may have been made on another."""
-        if (await api.stream(self.stream)).created != life.created:
+        stream = await api.stream(self.stream)
+        if stream.created != life.created:
             raise JetStreamError(f"{self.stream} was made anew just now")
+        return stream
 
     # Filling
 
@@ -191,7 +199,7 @@ class Follower:
             stream,
             self.subjects,
             around.kinds,
-            around.history,
+            self._history,
             around.limits,
             restore=restore_one,
             progress=partial(self._report.filling, self.stream),
@@ -200,16 +208,14 @@ class Follower:
         await self._check(api, life)
         self._restored, self._fill, self._last = self.restored, fill, 0
         self._report.begins(self.stream, self.subjects, life.epoch, fill.begins - 1)
-        if self._known_before:
-            self._miss(self.subjects, "the stream is another than before")
-        self._known_before = True
 
     async def _finish(self, api: JetStreamApi, fill: Fill, life: Life) -> None:
         try:
             await fill.run(api, partial(self._check, api, life))
         except HistoryGone:
-            self.life = None
+            self._history, self._fill_anew = self._history.less(), True
             raise
+        self._history = self._around.history
         self._report.filled(self.stream, fill.restored, fill.until)
         self._restored, self._last, self._fill = self.restored, fill.until, None
 

@@ -16,7 +16,7 @@ from wsgate.sources.jetstream.api import JetStreamAbsent, JetStreamApi, JetStrea
 from wsgate.sources.jetstream.coverage import Coverage, find_coverage
 from wsgate.sources.jetstream.follower import Follower, Surroundings
 from wsgate.sources.jetstream.replay import Replays
-from wsgate.sources.nats_link import NatsLink
+from wsgate.sources.nats_link import NatsLink, end
 from wsgate.sources.nats_report import JetStreamUnavailable, NatsReporter
 
 
@@ -87,11 +87,9 @@ class Streams:
         return self._take_missed()
 
     async def detach(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        self._tasks = []
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            await end(task)
         self._api = None
         self._announced = False
 

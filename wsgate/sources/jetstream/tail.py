@@ -157,7 +157,6 @@ class Tail:
         self._link.other_messages += 1
         if header is None or not header.startswith(_STATUS):
             return  # somebody found out our inbox, and publishes there
-        self._beats += 1
         if reply:
             # Flow control: what was sent before was handed over before, so there may be more.
             self._link.send(reply.decode("ascii", "replace"))
@@ -176,6 +175,7 @@ class Tail:
         if delivered != self._next - 1:
             self._break("sequence")
         elif stalled is None:
+            self._beats += 1  # the others do not count: it must not stall for ever
             # What it passed over is none of ours: should the stream drop that, nothing is missed.
             self.last = max(self.last, considered)
             self._caught_up.set()
