@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,7 +15,7 @@ import pytest
 
 from tests.support.feed import run, until
 from tests.support.jetstream import JetStream, Load, cluster, jetstream_config
-from tests.support.nats import NatsServer
+from tests.support.nats import NatsServer, free_port
 from tests.support.nats_source import QUICK, Log, new_server, running
 from tests.support.story import StoryFeed
 from wsgate.sources.history import History
@@ -231,6 +233,49 @@ def test_of_several_streams_the_first_by_name_or_as_they_are_named(server: NatsS
     run(test())
 
 
+def test_a_mirror_in_another_domain_counts_as_its_origin_does(
+    new_server: Callable[[str], NatsServer], tmp_path: Path
+) -> None:
+    """Two servers, each with its own JetStream, of which the edge copies the hub's stream."""
+
+    async def test() -> None:
+        port = free_port()
+        hub = new_server(
+            jetstream_config(tmp_path / "hub", "domain: hub")
+            + f"\nleafnodes {{ listen: 127.0.0.1:{port} }}"
+        ).start()
+        edge = new_server(
+            jetstream_config(tmp_path / "edge", "domain: edge")
+            + f"\nleafnodes {{ remotes: [ {{ url: nats://127.0.0.1:{port} }} ] }}"
+        ).start()
+        with JetStream(hub) as at_hub, JetStream(edge) as at_edge:
+            at_hub.make("O", ["global.>"])
+            at_hub.store("global.a", b"0")
+            at_edge.make("M", mirror={"name": "O", "external": {"api": "$JS.hub.API"}})
+            at_edge.until("M", lambda found: found["state"]["messages"] == 1)
+            told = []
+            for server, names in ((hub, None), (edge, ["M"])):
+                feed = StoryFeed()
+                options: dict[str, Any] = {"subjects": [EVENT], "streams": names}
+                async with following(feed, server, **options) as source:
+                    number = len(told) + 1
+                    at_hub.store("global.a", b"%d" % number)
+                    await feed.until_told("global.a", number)
+                    (epoch,) = feed.epochs
+                    assert await source.replay("global.a", 1, epoch) is not None
+                    told.append([(one.seq, one.epoch) for one in feed.story])
+            assert told[1][: len(told[0])] == told[0] and len(told[1]) == 3
+
+    run(test())
+
+
+LOGINS = """authorization { users = [
+    %s
+    { user: backend, password: right }
+] }"""
+GATE: dict[str, Any] = {"user": "gate", "password": "right"}
+BACKEND = {"user": "backend", "password": "right"}
+
 NOT_ALLOWED = """
 authorization { users = [
     { user: gate, password: right, permissions: { publish: { allow: ["nothing"] } } }
@@ -257,6 +302,37 @@ def test_without_permission_everything_comes_over_core_nats(
                 server.restart()
                 await feed.until_events(LIVE, STALE, (*LIVE, STATE))
         assert [one["event"] for one in log.entries].count("nats_jetstream_absent") == 1
+
+    run(test())
+
+
+def test_the_permissions_that_the_manual_asks_for_are_enough(
+    new_server: Callable[[str], NatsServer], tmp_path: Path
+) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    sentence = manual[manual.index("The gateway's user has to be allowed") :]
+    allowed = re.findall(r"`(\$JS\.(?:API|FC)[^`<]+)`", sentence[: sentence.index("\n\n")])
+    assert len(allowed) == 6
+    user = "user: gate, password: right, permissions: { publish: { allow: %s }, %s }"
+    user %= json.dumps(allowed), 'subscribe: { allow: ["_INBOX.>"] }'
+
+    async def test() -> None:
+        config = f"{jetstream_config(tmp_path / 'store')}\n" + LOGINS % f"{{ {user} }}"
+        server = new_server(config).start()
+        feed, log = StoryFeed(), Log()
+        with JetStream(server, **BACKEND) as js:
+            js.make("S", ["global.>"])
+            js.store("global.a", b"0")
+            async with following(feed, server, subjects=[EVENT], log=log.logger, **GATE) as source:
+                for number in range(1, 5000):
+                    js.publish("global.a", b"%d" % number)
+                js.flush()
+                await feed.until_told("global.a", 4999)
+                (epoch,) = feed.epochs
+                assert await source.replay("global.a", 4999, epoch) == [(5000, b"4999")]
+                assert source.snapshot()["errors"] == 0
+            js.until("S", lambda found: found["state"]["consumer_count"] == 0)
+        assert "nats_server_complaint" not in log.events()
 
     run(test())
 
@@ -399,14 +475,6 @@ def test_a_stream_that_is_deleted_for_good_leaves_its_subjects_to_core_nats(
 
 
 # What can happen to servers
-
-
-LOGINS = """authorization { users = [
-    %s
-    { user: backend, password: right }
-] }"""
-GATE: dict[str, Any] = {"user": "gate", "password": "right"}
-BACKEND = {"user": "backend", "password": "right"}
 
 
 class Locked:
