@@ -74,6 +74,8 @@ class Tail:
         return self._consumer
 
     async def begin(self) -> None:
+        assert self._consumer is not None, "open first"
+        self.last = max(self.last, self._consumer.begins - 1)  # whoever opened it has seen this
         if self._next == self._goal:
             self._caught_up.set()
         self._inbox_number = await self._link.listen(self._inbox, self._receive)
