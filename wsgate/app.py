@@ -252,6 +252,8 @@ class Gateway:
             user=nats.user,
             password=nats.password,
             token=nats.token,
+            streams=nats.streams,
+            rules=self._blueprint.rules,
             control_subjects=control_subjects(
                 revocations=self._blueprint.auth is not None, gaps=nats.aggregated
             ),

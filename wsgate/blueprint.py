@@ -40,6 +40,8 @@ class AuthBlueprint:
 class NatsBlueprint:
     servers: tuple[str, ...] = field(repr=False)
     subjects: tuple[str, ...]
+    streams: tuple[str, ...] | None
+    """Of JetStream, in their order; None: whichever keep the subjects; (): none."""
     creds_file: Path | None
     user: str | None
     password: str | None = field(repr=False)

@@ -49,7 +49,12 @@ class NatsLike:
 
     def snapshot(self) -> dict[str, int | float | str]:
         keys = [*feeds.TOTALS, *feeds.LEVELS]
-        return {"server": "nats://x", **{key: place for place, key in enumerate(keys, 1)}}
+        return {
+            "server": "nats://x",
+            **{key: place for place, key in enumerate(keys, 1)},
+            "resets.silent": 7,
+            "stream_seq.TOKENS": 8,
+        }
 
 
 @dataclass

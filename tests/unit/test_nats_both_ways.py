@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any
 
 import nats.errors
@@ -13,7 +12,7 @@ from nats.aio.client import DEFAULT_BUFFER_SIZE
 from tests.support.fake_nats import FakeNats, Peer
 from tests.support.feed import RecordingFeed, run
 from wsgate.sources.nats import NatsSource
-from wsgate.sources.nats_client import HardenedClient, Message
+from wsgate.sources.nats_client import HardenedClient
 from wsgate.sources.nats_limits import NatsLimits
 
 LIMITS = NatsLimits(
@@ -28,7 +27,7 @@ LIVE, STALE, LIVE_AGAIN = ("live", "nats"), ("stale", "nats"), ("live", "nats", 
 
 
 def make_source(feed: RecordingFeed, url: str) -> NatsSource:
-    return NatsSource(feed, [url], SUBJECTS, limits=LIMITS)
+    return NatsSource(feed, [url], SUBJECTS, streams=(), limits=LIMITS)
 
 
 async def good(client: Peer) -> None:
@@ -58,13 +57,13 @@ def test_that_this_was_all_is_said_behind_the_last_also_of_a_full_read(
         def resume_reading(self) -> None:
             self.reading = True
 
-    async def take(message: Message) -> None:
-        told.append(message.subject)
+    def take(subject: bytes, reply: bytes, payload: bytes, header: bytes | None) -> None:
+        told.append(subject.decode())
 
     async def test() -> None:
         client = HardenedClient(lambda: None, lambda: told.append("all"), gather_s=gather_s)
         client._transport = transport = Transport()
-        client._subs[1] = SimpleNamespace(_cb=take)
+        client._receivers[1] = take
         begins = b"MSG a.x 1 %05d\r\n"
         size = read_bytes - len(begins % 0) - 2
         data = begins % size + b"x" * size + b"\r\n"

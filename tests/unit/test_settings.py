@@ -108,7 +108,33 @@ def test_groups_have_the_fields_in_order() -> None:
     assert [name for group in GROUPS for name in group.model_fields] == list(FIELDS)
 
 
-@pytest.mark.parametrize("name", ["nats_url", "nats_subjects", "ws_allowed_origins"])
+@pytest.mark.parametrize(
+    ("text", "streams"), [("auto", None), ("off", ()), ("B, A,", ("B", "A")), ("", None)]
+)
+def test_which_streams(
+    monkeypatch: pytest.MonkeyPatch, text: str, streams: tuple[str, ...] | None
+) -> None:
+    nats = load(monkeypatch, NATS_JETSTREAM=text).blueprint().nats
+    assert nats is not None and nats.streams == streams
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("a.b", "'a.b' is no name of a stream"),
+        ("S,a b", "'a b' is no name of a stream"),
+        ("S,off", "auto and off stand alone"),
+        ("off,auto", "auto and off stand alone"),
+    ],
+)
+def test_what_are_no_streams(monkeypatch: pytest.MonkeyPatch, text: str, complaint: str) -> None:
+    with pytest.raises(reading.ConfigError, match=complaint):
+        load(monkeypatch, NATS_JETSTREAM=text)
+
+
+@pytest.mark.parametrize(
+    "name", ["nats_url", "nats_subjects", "nats_jetstream", "ws_allowed_origins"]
+)
 def test_a_list_that_must_not_be_empty(name: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(**{name: []})

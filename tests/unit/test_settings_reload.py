@@ -49,6 +49,7 @@ OTHER: dict[str, Any] = {
     "ws_publish_token": SecretStr("t"),
     "nats_url": ("nats://x",),
     "nats_subjects": ("a",),
+    "nats_jetstream": ("off",),
     "nats_creds": Path("a.creds"),
     "nats_user": "u",
     "nats_password": SecretStr("p"),

@@ -145,6 +145,7 @@ def source(feed: Feed, nats: NatsBlueprint) -> NatsSource:
         user=nats.user,
         password=nats.password,
         token=nats.token,
+        streams=(),  # what is republished is live, or nothing
         gather_s=GATHER_S,
         echo=False,  # were a mapping of the server's to lead back here, it would never end
     )

@@ -185,6 +185,7 @@ class Settings(
         return NatsBlueprint(
             servers=self.nats_url,
             subjects=subjects,
+            streams=_streams(self.nats_jetstream),
             creds_file=self.nats_creds,
             user=self.nats_user,
             password=_revealed(self.nats_password),
@@ -230,6 +231,11 @@ class Settings(
                 channels_claim=self.ws_jwt_channels_claim,
             ),
         )
+
+
+def _streams(setting: tuple[str, ...]) -> tuple[str, ...] | None:
+    words: dict[tuple[str, ...], tuple[str, ...] | None] = {("auto",): None, ("off",): ()}
+    return words.get(setting, setting)
 
 
 def _revealed(secret: SecretStr | None) -> str | None:

@@ -27,6 +27,8 @@ NO_SERVERS: Final = "none"
 
 _LINKS: Final = ("tcp://", "udp://", "sctp://")
 _VISIBLE: Final = re.compile(r"[!-~]+").fullmatch
+_STREAM: Final = re.compile(r"[^\s.*>/\\]{1,255}").fullmatch
+_STREAM_WORDS: Final = {"auto", "off"}
 
 
 def lower(value: object) -> object:
@@ -175,6 +177,16 @@ def prefix(text: str) -> str:
     if text and not is_channel(text):
         raise ValueError("it is not made of tokens of a NATS subject, without wildcards")
     return text
+
+
+def streams(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of JetStream's streams, or one word that stands for them."""
+    for name in names:
+        if not _STREAM(name):
+            raise ValueError(f"{name!r} is no name of a stream")
+    if len(names) > 1 and not _STREAM_WORDS.isdisjoint(names):
+        raise ValueError("auto and off stand alone")
+    return tuple(names)
 
 
 def origins(entries: Sequence[str]) -> tuple[str, ...]:

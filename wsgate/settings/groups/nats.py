@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from wsgate.settings.parsers import listed, readable, servers, subjects
+from wsgate.settings.parsers import listed, readable, servers, streams, subjects
 from wsgate.settings.words import Allowed
 
 
@@ -36,6 +36,17 @@ class Nats(BaseModel):
     ] = Field(
         default=("token.*.update", "token.*.comment", "global.>"),
         description="What to ask NATS for",
+    )
+    nats_jetstream: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        listed(streams),
+        Allowed(
+            "auto, off, or a comma list of streams, the first that keeps a subject going first"
+        ),
+    ] = Field(
+        default=("auto",),
+        description="Streams to take subjects from that they keep; auto: all there are",
     )
     nats_creds: Annotated[
         Annotated[Path, AfterValidator(readable)] | None,
