@@ -27,6 +27,7 @@ class Handover:
         self._interests = interests
         self._entries: dict[str, Entry] = {}
         self._patterns: dict[str, None] = {}
+        self._fresh: set[str] = set()
         self._held: dict[str, list[Update]] = {}
         self._held_count = 0
         self.waits_for: str | None = None  # one of the names that keep it from being complete
@@ -35,7 +36,10 @@ class Handover:
 
     # what the next one says
 
-    def acknowledged(self, name: str, entry: Entry | None) -> None:
+    def acknowledged(self, name: str, entry: Entry | None, *, fresh: bool) -> None:
+        """``fresh``: it has not been subscribed to before."""
+        if fresh:
+            self._fresh.add(name)
         if entry is None:
             self._patterns[name] = None
         else:
@@ -47,7 +51,7 @@ class Handover:
         if track is None or not self._comparable(channel, track):
             self._hold(update, track)
         elif update.seq > track.last:
-            if track.event and update.prev > track.known:
+            if track.event and track.behind(update.prev):
                 self._hold(update, track)  # the other one has what is between
             else:
                 self._ledger.admit(track, update)
@@ -63,7 +67,7 @@ class Handover:
             return
         done = 0
         for update in held:
-            if update.prev > track.known:
+            if track.behind(update.prev):
                 break
             if update.seq > track.last:
                 self._ledger.admit(track, update)
@@ -85,13 +89,12 @@ class Handover:
             if (track := self._ledger.get(channel)) is not None and self._comparable(channel, track)
         }
         for channel, entry in self._entries.items():
-            want = self._interests.wants.get(channel)
-            fresh = want is not None and not want.met
+            fresh = channel in self._fresh
             self._ledger.join(channel, entry, self._connection, fresh=fresh, covered=clean)
         if not clean:
             for pattern in self._patterns:
                 want = self._interests.wants.get(pattern)
-                if want is not None and want.met and want.may_have_events:
+                if want is not None and want.may_have_events and pattern not in self._fresh:
                     self._ledger.join_pattern(pattern, self._connection)
         for channel, held in self._held.items():
             if held:
@@ -113,7 +116,7 @@ class Handover:
         if not self._comparable(name, track):
             return True
         # What was recovered comes over the next one, whole.
-        return not entry.recovered and entry.seq > track.known
+        return not entry.recovered and track.behind(entry.seq)
 
     def _comparable(self, channel: str, track: Track) -> bool:
         entry = self._entries.get(channel)

@@ -5,8 +5,8 @@ connections can be compared only if their epochs are the same, and a publication
 epoch: so a track is *joined* to the connection whose numbers it has, and is joined anew to the
 next, by what that says of the channel or else from nothing.
 
-Invariant: an update is delivered if its seq lies above ``last``; all events up to ``known`` were
-delivered, or a gap has been told.
+Invariant: an update is delivered if its seq lies above ``last``. All events up to ``known`` were
+delivered, or a gap was told since the last that was.
 """
 
 from __future__ import annotations
@@ -63,8 +63,12 @@ class Track:
 
     def advance(self, seq: int) -> None:
         """Up to here nothing is missing unsaid."""
-        if seq > self.known or self.known == UNKNOWN:
+        if self.behind(seq):
             self.known = seq
+
+    def behind(self, seq: int) -> bool:
+        """Whether something up to there may be missing and unsaid."""
+        return seq > self.known or self.known == UNKNOWN
 
     @property
     def position(self) -> int:
@@ -109,14 +113,11 @@ class Ledger:
     def admit(self, track: Track, update: Update) -> None:
         """One whose seq is above the last, and counted like it."""
         seq = update.seq
-        known = track.known
         if track.generation != self._interests.generation:
             self._route(track, update.channel)
-        if update.prev > known and track.event and not self._was_told(track, update.channel):
+        if update.prev > track.known and track.event and not self._was_told(track, update.channel):
             self._missing(track, update.channel, Why.HOLE)
-        track.last = seq
-        if seq > known or known == UNKNOWN:
-            track.known = seq
+        track.last = track.known = seq
         track.told = self._told_count
         if track.event:
             for mailbox in track.targets:
@@ -149,6 +150,10 @@ class Ledger:
         track = self._tracks.get(channel)
         if track is None:
             track = self._meet(channel, connection)
+            if track.event and not fresh and not covered:
+                # Granted once, and nothing remembered: as by a connection that never counted.
+                self._unrecovered(track, channel)
+                track.advance(entry.seq)
         if track.joined == connection:
             track.epoch = entry.epoch
             # Events that waited for another subscription may come after the reply: then its

@@ -125,9 +125,10 @@ class Link:
 
     # commands
 
-    def ping(self, now: float) -> str:
+    def ping(self, now: float, kind: str = "ping") -> str:
+        """``kind``: what the reply is to be known by."""
         self.pinged_at = now
-        return wire.bare("ping", self._sent(Sent("ping")))
+        return wire.bare("ping", self._sent(Sent(kind)))
 
     def auth(self, token: str) -> str:
         return wire.auth(self._sent(Sent("auth")), token)

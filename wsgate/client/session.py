@@ -13,7 +13,7 @@ for before. Whatever is said of a connection after that is not heard.
 from __future__ import annotations
 
 from random import Random
-from typing import cast
+from typing import Final, cast
 
 from wsgate.client import wire
 from wsgate.client.actions import Action, Announce, AskToken, Dial, Finish, Hang, Say, Timing
@@ -27,6 +27,12 @@ from wsgate.client.retry import ABNORMAL, Retry, comes_back, status_passes
 from wsgate.client.subscriptions import Subscriptions
 from wsgate.protocol import CloseCode, FeedState
 from wsgate.rules import DEFAULT_RULES, Rules
+
+# Pings, one after the other: a reply overtakes publications that wait, but not those that waited
+# when the one before it was sent.
+FENCES: Final = 2
+FENCE: Final = "fence"
+OVERLAP: Final = "overlap"
 
 
 class Session:
@@ -56,6 +62,9 @@ class Session:
         self._leave_by: float | None = None  # the current one, whatever it may owe
         self._again_at: float | None = None  # to ask for what there was no room for
         self._renew_at: float | None = None
+        self._overlaps = 0  # pongs that the current one owes, to show that it outlived a reply
+        self._fences = 0  # pongs that the next one owes, before it takes the place of an ended one
+        self._clean = False  # ... which had said all that it owed
         self._asking = False  # somebody is asked for a token
         self._dial_waits = False  # ... and a connection waits for it
         self._unix_ahead_s = 0.0  # of the session's clock
@@ -70,6 +79,7 @@ class Session:
             "reconnect": self._reconnect,
             "paused": self._paused,
             "resumed": self._paused,
+            "pong": self._pong,
         }
 
     @property
@@ -188,7 +198,7 @@ class Session:
             self._dial_waits = False
             self._dial(now)
         elif self._credentials.way is not Way.TICKET:
-            for link in self._subscriptions.links:
+            for link in self._open():
                 self._say(link, link.auth(token))
 
     def token_missing(self, now: float) -> None:
@@ -205,7 +215,7 @@ class Session:
         times = [self._dial_at, self._leave_by, self._again_at]
         if self._current is not None:
             times += [self._renew_at, self._current.leave_at]
-        for link in self._subscriptions.links:
+        for link in self._open():
             times += [link.command_at, self._alive_until(link)]
         return min((one for one in times if one is not None), default=None)
 
@@ -213,14 +223,14 @@ class Session:
         """Do what is due. May be called at any time."""
         if self.end is not None:
             return
-        for link in list(self._subscriptions.links):
+        for link in self._open():
             if now >= self._alive_until(link):
                 if link.pinged_at is None:
                     self._say(link, link.ping(now))
                 else:
                     self._give_up(link, ABNORMAL, now)
         if self._leave_by is not None and now >= self._leave_by:
-            self._leave(clean=False)
+            self._leave(now, clean=False)
         if self._again_at is not None and now >= self._again_at:
             self._again_at = None
             self._subscriptions.again()
@@ -239,7 +249,7 @@ class Session:
 
     def _control(self, link: Link, message: wire.Control, now: float) -> None:
         handle = self._handlers.get(str(message.get("type")))
-        if handle is None:  # a pong, or something newer than this client
+        if handle is None:  # newer than this client
             link.reply(message)
             return
         try:
@@ -255,6 +265,10 @@ class Session:
         if command is not None:
             self._subscriptions.subscribed(link, message["id"], command, message)
             self._plan_again(now)
+            before = self._current
+            if link is self._next and before is not None and before.open:
+                self._overlaps += 1
+                self._say(before, before.ping(now, OVERLAP))
 
     def _unsubscribed(self, link: Link, message: wire.Control, now: float) -> None:
         if link.reply(message) is None:
@@ -303,6 +317,18 @@ class Session:
             else:
                 self._pausing.append((wanted, done))
 
+    def _pong(self, link: Link, message: wire.Control, now: float) -> None:
+        command = link.reply(message)
+        kind = None if command is None else command.kind
+        if kind == OVERLAP:
+            self._overlaps -= 1
+        elif kind == FENCE and link is self._next:
+            self._fences -= 1
+            if self._fences:
+                self._say(link, link.ping(now, FENCE))
+            else:
+                self._move()
+
     # connections come and go
 
     def _dial(self, now: float) -> None:
@@ -323,41 +349,68 @@ class Session:
         """From now on its publications count."""
         self._current = link
         self._next = self._leave_by = None
+        self._fences = self._overlaps = 0
         self._feed_is(link.feed)
 
     def _leave_if_complete(self, now: float) -> None:
         link, handover = self._next, self._subscriptions.handover
-        if link is None or handover is None or not link.settled:
+        if link is None or handover is None or not link.settled or self._fences:
             return
         if self._leave_by is None:
             self._leave_by = now + self._timing.handover_s
         if handover.complete:
-            self._leave(clean=True)
+            self._leave(now, clean=True)
 
-    def _leave(self, *, clean: bool) -> None:
+    def _leave(self, now: float, *, clean: bool) -> None:
         """The current one, for the next."""
-        current, following = self._current, self._next
-        if current is not None and following is not None:
-            self._hang(current, CloseCode.NORMAL)
-            self._subscriptions.gone(current, clean=clean)
-            self._take_over(following)
+        if self._current is not None and self._current.open:
+            self._hang(self._current, CloseCode.NORMAL)
+            self._ended(now, clean=clean)
+
+    def _ended(self, now: float, *, clean: bool) -> None:
+        """The current one says nothing more, and the next is open.
+
+        What it said may be under way from the next one too. Numbers tell, but where they cannot be
+        compared: there what comes before a reply that was asked for now counts as said by both.
+        """
+        current, link, handover = self._current, self._next, self._subscriptions.handover
+        if current is None or link is None or handover is None:
+            return
+        current.open = False
+        current.leave_at = self._leave_by = None
+        self._clean = clean
+        if handover.complete:
+            self._move()
+        else:
+            self._fences = FENCES
+            self._say(link, link.ping(now, FENCE))
+
+    def _move(self) -> None:
+        """To the next connection, from one that has ended."""
+        if self._current is not None and self._next is not None:
+            self._subscriptions.gone(self._current, clean=self._clean)
+            self._take_over(self._next)
 
     def _lost(self, link: Link, code: int, now: float) -> None:
         self._retry.ended(now - link.opened_at if link.open else 0.0)
-        # A gateway that stops says first what it owes.
-        self._subscriptions.gone(link, clean=code == CloseCode.SERVICE_RESTART)
+        if link is self._current and self._next is not None and self._next.open:
+            # A gateway that stops says first what it owes.
+            owes_nothing = code == CloseCode.SERVICE_RESTART and link.settled
+            self._ended(now, clean=owes_nothing and self._next.settled and not self._overlaps)
+            return
+        self._subscriptions.gone(link, clean=False)
         if link is self._next:
             self._next = self._leave_by = None
-            self._come_back(now)
-            return
+            self._overlaps = self._fences = 0
+            if self._current is None or self._current.open:
+                self._come_back(now)
+                return
+            self._subscriptions.gone(self._current, clean=False)
         self._current = None
         waiting, self._pausing = self._pausing, []
         for _, done in waiting:
             done(None)
-        if self._next is not None and self._next.open:
-            self._take_over(self._next)
-            self._speak(now)
-        elif self._next is None and not self._dial_waits and self._dial_at is None:
+        if self._next is None and not self._dial_waits and self._dial_at is None:
             self._come_back(now)
 
     def _give_up(self, link: Link, code: int, now: float) -> None:
@@ -373,7 +426,7 @@ class Session:
         self.end = error
         for link in (self._current, self._next):
             if link is not None:
-                self._hang(link, CloseCode.NORMAL if link.open else ABNORMAL)
+                self._hang(link, CloseCode.NORMAL if link.open else ABNORMAL)  # or on its way
         self._subscriptions.links.clear()
         self._subscriptions.handover = self._current = self._next = None
         self._dial_at = self._renew_at = self._leave_by = self._again_at = None
@@ -383,7 +436,7 @@ class Session:
 
     def _speak(self, now: float) -> None:
         subscriptions = self._subscriptions
-        for link in subscriptions.links:
+        for link in self._open():
             for text in link.commands(
                 subscriptions.interests, subscriptions.ledger.positions, self.paused, now
             ):
@@ -422,6 +475,9 @@ class Session:
         if link.pinged_at is not None:
             return link.pinged_at + self._timing.patience_s
         return link.heard_at + self._timing.silence_s
+
+    def _open(self) -> list[Link]:
+        return [link for link in self._subscriptions.links if link.open]
 
     def _link(self, connection: int) -> Link | None:
         for link in (self._current, self._next):

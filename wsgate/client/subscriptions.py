@@ -69,8 +69,6 @@ class Subscriptions:
         self._assume(link)
         if handover is not None:
             handover.finish(clean=clean)
-            for name in self.links[0].acked & self.interests.wants.keys():
-                self.interests.wants[name].met = True
 
     def again(self) -> None:
         """Ask once more for what there was no room for."""
@@ -137,17 +135,17 @@ class Subscriptions:
 
     def _acknowledged(self, link: Link, name: str, entry: Entry | None) -> None:
         want = self.interests.wants.get(name)
+        fresh = want is not None and not want.met
         if link is not self.links[0]:
             if self.handover is not None:
-                self.handover.acknowledged(name, entry)
+                self.handover.acknowledged(name, entry, fresh=fresh)
         elif entry is not None:
-            fresh = want is not None and not want.met
             self.ledger.join(name, entry, link.id, fresh=fresh, covered=False)
-        elif want is not None and want.met and want.may_have_events and name not in link.acked:
+        elif want is not None and want.may_have_events and not fresh and name not in link.acked:
             self.ledger.join_pattern(name, link.id)
         if want is not None:
+            want.met = True
             link.acked.add(name)
-            want.met = want.met or link is self.links[0]
             for interest in want.interests:
                 interest.answered(name)
 
