@@ -97,7 +97,7 @@ def test_nothing_comes_twice_and_nothing_is_missing_unsaid(
 @pytest.mark.parametrize("recovers", [True, False])
 @pytest.mark.parametrize("shared", [True, False])
 def test_on_long_ways_too(shared: bool, recovers: bool) -> None:
-    for seed in range(EXAMPLES):
+    for seed in range(10 * EXAMPLES):
         random = Random(seed)
         world = World(seed, shared=shared, recovers=recovers)
         for _ in range(random.randint(1, 3)):

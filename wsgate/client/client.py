@@ -18,7 +18,7 @@ from typing import Final, Literal, TypeAlias
 from wsgate.client import transport
 from wsgate.client.actions import Action, Announce, AskToken, Dial, Finish, Hang, Say, Timing
 from wsgate.client.credentials import Credentials, Way
-from wsgate.client.errors import Closed, Left, Refused, SubscribeRefused, refused
+from wsgate.client.errors import Closed, Refused, SubscribeRefused, refused
 from wsgate.client.interests import Interest
 from wsgate.client.items import Gap
 from wsgate.client.mailbox import EVENTS_MAX
@@ -318,8 +318,7 @@ class Client:
             log.exception("a callback failed")
 
     def _finish(self, error: Closed) -> None:
-        if not isinstance(error, Left):
-            log.error("the end: %s", error)
+        log.info("the end: %s", error)
         for subscription in list(self._subscriptions.values()):
             subscription.finish(error)
         self._connected.set()

@@ -79,4 +79,5 @@ def _joined(one: Gap, other: Gap) -> Gap:
     """Both in the place of one. Too many names are no news any more: then it is everything."""
     names = tuple(dict.fromkeys(one.channels + other.channels))
     why = one.why if one.why is other.why else Why.SLOW
-    return Gap(names if len(names) <= GAP_NAMES_MAX else EVERYTHING, why)
+    few = len(names) <= GAP_NAMES_MAX and EVERYTHING[0] not in names
+    return Gap(names if few else EVERYTHING, why)
