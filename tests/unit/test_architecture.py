@@ -68,6 +68,7 @@ ALLOWED = {
     "admin": set(),
     "supervisor": {"admin", "auth", "blueprint", "board", "channel", "descriptors", "edge"}
     | {"metrics", "orders", "procfs", "settings"},
+    "client": {"protocol", "rules", "backoff"},
     "tools": COMMON
     | {"auth", "blueprint", "control", "descriptors", "edge", "log", "settings"}
     | {"sources", "supervisor"},
@@ -182,6 +183,7 @@ except SystemExit as end:
     loaded = modules_loaded_by(code)
     assert {"wsgate.supervisor.fleet", "wsgate.settings.reading", "wsgate.log"} <= loaded
     assert not [name for name in loaded if name.startswith("wsgate.tools")]
+    assert not [name for name in loaded if name.startswith(("wsgate.client", "websockets"))]
     assert not loaded & {"wsgate.hub", "picows", "nats", "uvloop"}, "what only workers need"
 
 
@@ -189,7 +191,8 @@ def test_a_worker_never_loads_what_only_the_supervisor_needs() -> None:
     loaded = modules_loaded_by("import wsgate.worker")
     assert {"wsgate.hub", "wsgate.desk"} <= loaded
     assert not loaded & {"pydantic", "pydantic_settings", "typer", "wsgate.settings"}
-    assert not [name for name in loaded if name.startswith(("wsgate.tools", "wsgate.supervisor"))]
+    others = ("wsgate.tools", "wsgate.supervisor", "wsgate.client", "websockets")
+    assert not [name for name in loaded if name.startswith(others)]
 
 
 def test_the_command_line_alone_loads_little() -> None:
@@ -219,6 +222,25 @@ except SystemExit as end:
 def test_the_core_alone_loads_no_io() -> None:
     loaded = modules_loaded_by("import wsgate.core.fanout")
     assert not loaded & (IO - {"time"})  # every interpreter loads that one
+
+
+CLIENT_IO = {"__init__", "client", "subscription", "transport"}
+
+
+def test_the_client_decides_without_io() -> None:
+    for source in (PACKAGE / "client").glob("*.py"):
+        if source.stem not in CLIENT_IO:
+            names = {name.partition(".")[0] for name in python_imports(source)}
+            assert not names & (IO | {"websockets"}), source
+            inner = {f"wsgate.client.{name}" for name in CLIENT_IO}
+            assert not set(python_imports(source)) & inner, source
+
+
+def test_the_client_loads_nothing_of_the_gateway() -> None:
+    loaded = modules_loaded_by("import wsgate.client")
+    ours = {part(name) for name in loaded if name.startswith("wsgate.")}
+    assert ours == {"client", "protocol", "rules", "backoff"}
+    assert not loaded & {"picows", "nats", "uvloop", "aiohttp", "pydantic", "typer", "structlog"}
 
 
 def test_both_places_build_with_the_same() -> None:
