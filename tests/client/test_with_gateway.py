@@ -6,11 +6,13 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 import aiohttp
 import pytest
 
+from tests.support.certificates import Certificate
 from tests.support.feed import until
 from tests.support.gateway import LateSource, LocalGateway, local_gateway
 from tests.support.issuer import SECRET, token
@@ -19,6 +21,7 @@ from tests.support.nats import NatsServer, Publisher, nats_server
 from tests.support.process import GatewayProcess, gateway_process
 from wsgate.client import (
     Client,
+    Closed,
     ClosedByGateway,
     Gap,
     NotSupported,
@@ -28,6 +31,7 @@ from wsgate.client import (
     Why,
 )
 from wsgate.client.actions import Timing
+from wsgate.client.wire import DECODERS
 
 __all__ = ["gateway_process", "nats_server"]  # fixtures
 
@@ -202,6 +206,42 @@ async def test_a_slow_reader_has_the_latest_state_and_a_gap_among_events() -> No
         events = [one for one in found if one not in states]
         assert [one.data for one in events if isinstance(one, Update)] == [0, 1, 2]
         assert events[-1] == Gap((EVENT,), Why.SLOW)
+
+
+@on_loop
+async def test_over_tls(tmp_path: Path) -> None:
+    certificate = Certificate(tmp_path)
+    keys = {"ws_tls_cert": certificate.path, "ws_tls_key": certificate.key_path}
+    async with local_gateway(**keys) as gateway:
+        secure = url(gateway).replace("ws://", "wss://")
+        async with Client(secure, tls=certificate.trusted()) as client:
+            comments = await client.subscribe(EVENT)
+            gateway.publish(EVENT, 1)
+            assert (await anext(comments)).data == 1
+
+
+@on_loop
+async def test_a_mistake_of_its_own_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def decode(self, message: str | bytes) -> None:
+            raise ZeroDivisionError
+
+    monkeypatch.setitem(DECODERS, "wsgate.v1", Broken)
+    async with local_gateway() as gateway:
+        client = Client(url(gateway))
+        await client.__aenter__()
+        with pytest.raises(Closed, match="ZeroDivisionError"):
+            await client.subscribe(EVENT)
+        with pytest.raises(ExceptionGroup) as caught:
+            await client.__aexit__(None, None, None)
+        assert caught.group_contains(ZeroDivisionError)
+    assert len(asyncio.all_tasks()) == 1
+
+
+@on_loop
+async def test_a_client_is_used_in_its_block() -> None:
+    with pytest.raises(RuntimeError):
+        await Client("ws://127.0.0.1:1/").subscribe(EVENT)
 
 
 @on_loop

@@ -127,6 +127,7 @@ class Client:
 
     async def wait_connected(self) -> None:
         """Until there is a connection; raises ``Closed`` if there will be none."""
+        self._check_entered()
         while not self.connected:
             if self._session.end is not None:
                 raise self._session.end
@@ -146,6 +147,7 @@ class Client:
         kept for who reads slowly, before there is a gap. ``partial``: if some are refused, the
         others will do, and ``errors`` has those; else, or if all are, raises ``SubscribeRefused``.
         """
+        self._check_entered()
         if not channels:
             raise ValueError("subscribe to what?")
         if max_rate is not None and not MAX_RATE_MIN <= max_rate <= MAX_RATE_MAX:
@@ -236,10 +238,10 @@ class Client:
                 if session.received(id, message, self._now()):
                     self._act()
         except transport.NotUpgraded as answer:
-            log.info("%s answers with HTTP %d", self._where, answer.status)
+            log.warning("%s answers with HTTP %d", self._where, answer.status)
             session.refused(id, answer.status, answer.retry_after_s, self._now())
         except transport.Unreachable as error:
-            log.info("%s cannot be reached: %s", self._where, error)
+            log.warning("%s cannot be reached: %s", self._where, error)
             session.failed(id, self._now())
         except transport.Ended as end:
             log.info("disconnected from %s: %d %s", self._where, end.code, end.reason)
@@ -330,7 +332,12 @@ class Client:
             self._session.unsubscribe(interest, self._now())
             self._act()
 
+    def _check_entered(self) -> None:
+        if self._task is None:
+            raise RuntimeError("a client is used within its block: async with Client(...)")
+
     async def _pause(self, paused: bool) -> None:
+        self._check_entered()
         answer: asyncio.Future[None] = self._loop.create_future()
 
         def done(error: Refused | None) -> None:

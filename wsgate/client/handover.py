@@ -11,8 +11,9 @@ from typing import Final
 
 from wsgate.client.interests import Interests
 from wsgate.client.items import Gap, Update, Why
-from wsgate.client.ledger import Entry, Ledger, Track
+from wsgate.client.ledger import Ledger, Track
 from wsgate.client.mailbox import EVERYTHING, GAP_NAMES_MAX
+from wsgate.client.messages import Entry
 from wsgate.protocol import is_pattern
 
 HELD_MAX: Final = 10_000
@@ -32,6 +33,7 @@ class Handover:
         self._held_count = 0
         self.waits_for: str | None = None  # one of the names that keep it from being complete
         self._spoken: set[str] = set()  # channels on which the one before has said something
+        self._told: dict[str, None] = {}  # where the next one says that something is missing
         self._lost: dict[str, None] = {}  # channels of which more came than can be held
 
     # what the next one says
@@ -55,6 +57,10 @@ class Handover:
                 self._hold(update, track)  # the other one has what is between
             else:
                 self._ledger.admit(track, update)
+
+    def gap(self, channels: tuple[str, ...]) -> None:
+        """It is told after what is held: that came before it."""
+        self._told |= dict.fromkeys(channels)
 
     # what the one before says
 
@@ -99,9 +105,10 @@ class Handover:
         for channel, held in self._held.items():
             if held:
                 self._release(channel, held, channel in comparable)
+        if self._told:
+            self._ledger.gap(_few(self._told))
         if self._lost:
-            names = tuple(self._lost) if len(self._lost) <= GAP_NAMES_MAX else EVERYTHING
-            self._ledger.tell(Gap(names, Why.SLOW))
+            self._ledger.tell(Gap(_few(self._lost), Why.SLOW))
 
     # within
 
@@ -143,3 +150,7 @@ class Handover:
                 self._ledger.publication(update, self._connection)
         else:
             self._ledger.drop(track, channel, held[-1])
+
+
+def _few(names: dict[str, None]) -> tuple[str, ...]:
+    return tuple(names) if len(names) <= GAP_NAMES_MAX else EVERYTHING

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from wsgate.client.interests import Interest, Interests
 from wsgate.client.items import Gap, Update, Why
 from wsgate.client.mailbox import Mailbox
+from wsgate.client.messages import Entry
 from wsgate.client.wire import Positions
 from wsgate.protocol import is_pattern
 from wsgate.rules import Kind, matches
@@ -25,14 +26,6 @@ from wsgate.rules import Kind, matches
 CHANNELS_MAX: Final = 100_000
 TOLD_MAX: Final = 64
 UNKNOWN: Final = 1 << 63  # above every seq: nothing can be said to be missing
-
-
-class Entry(NamedTuple):
-    """Where the gateway says that a channel stands."""
-
-    epoch: str
-    seq: int
-    recovered: bool | None = None
 
 
 class Track:

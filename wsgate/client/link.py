@@ -14,7 +14,7 @@ from orjson import dumps
 from wsgate.client import wire
 from wsgate.client.errors import Refused
 from wsgate.client.interests import Interests
-from wsgate.client.wire import Control, Decoder, Positions
+from wsgate.client.wire import Decoder, Positions
 from wsgate.protocol import COMMAND_BYTES_MAX, COMMAND_CHANNELS_MAX, FeedState
 
 # Half of what a gateway allows unless its operator says otherwise: 20 a second and 200 at once.
@@ -113,15 +113,14 @@ class Link:
         if plain:
             self.plain.add(name)
 
-    def is_last_word(self, name: str, command: int) -> bool:
+    def is_last_word(self, name: str, command: int | None) -> bool:
         """Whether nothing has been said of this name since."""
         said = self._said.get(name)
         return said is not None and said[1] == command
 
-    def reply(self, message: Control) -> Sent | None:
-        """What the message is the reply to, if it is one."""
-        id = message.get("id")
-        return self.inflight.pop(id, None) if type(id) is int else None
+    def reply(self, id: int | None) -> Sent | None:
+        """What a message with this id is the reply to, if it is one."""
+        return None if id is None else self.inflight.pop(id, None)
 
     # commands
 

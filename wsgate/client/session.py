@@ -13,16 +13,28 @@ for before. Whatever is said of a connection after that is not heard.
 from __future__ import annotations
 
 from random import Random
-from typing import Final, cast
+from typing import Final
 
 from wsgate.client import wire
 from wsgate.client.actions import Action, Announce, AskToken, Dial, Finish, Hang, Say, Timing
 from wsgate.client.credentials import Credentials, Way
-from wsgate.client.errors import Closed, HandshakeRefused, Left, closed_by_gateway, refused
+from wsgate.client.errors import Closed, HandshakeRefused, Left, Refused, closed_by_gateway
 from wsgate.client.interests import Interest
 from wsgate.client.items import Gap, Update
 from wsgate.client.ledger import CHANNELS_MAX
-from wsgate.client.link import Done, Link
+from wsgate.client.link import Done, Link, Sent
+from wsgate.client.messages import (
+    Authorized,
+    Failed,
+    Feed,
+    Message,
+    Missing,
+    Paused,
+    Pong,
+    Reconnect,
+    Subscribed,
+    Unsubscribed,
+)
 from wsgate.client.retry import ABNORMAL, Retry, comes_back, status_passes
 from wsgate.client.subscriptions import Subscriptions
 from wsgate.protocol import CloseCode, FeedState
@@ -69,18 +81,6 @@ class Session:
         self._dial_waits = False  # ... and a connection waits for it
         self._unix_ahead_s = 0.0  # of the session's clock
         self._pausing: list[tuple[bool, Done]] = []
-        self._handlers = {
-            "subscribed": self._subscribed,
-            "unsubscribed": self._unsubscribed,
-            "authorized": self._authorized,
-            "error": self._error,
-            "gap": self._gap,
-            "feed": self._feed,
-            "reconnect": self._reconnect,
-            "paused": self._paused,
-            "resumed": self._paused,
-            "pong": self._pong,
-        }
 
     @property
     def connected(self) -> bool:
@@ -163,13 +163,14 @@ class Session:
         except wire.Undecodable:
             self._give_up(link, CloseCode.PROTOCOL_ERROR, now)
             return True
-        if type(item) is Update:
+        if isinstance(item, Update):
             self._subscriptions.publication(link, item)
             handover = self._subscriptions.handover
             if handover is not None and handover.waits_for == item.channel:
                 self._leave_if_complete(now)
             return bool(self.actions)
-        self._control(link, cast("wire.Control", item), now)
+        if item is not None:
+            self._control(link, item, now)
         return True
 
     def closed(self, connection: int, code: int, reason: str, now: float) -> None:
@@ -197,7 +198,7 @@ class Session:
         if self._dial_waits:
             self._dial_waits = False
             self._dial(now)
-        elif self._credentials.way is not Way.TICKET:
+        if self._credentials.way is not Way.TICKET:
             for link in self._open():
                 self._say(link, link.auth(token))
 
@@ -247,78 +248,60 @@ class Session:
 
     # messages
 
-    def _control(self, link: Link, message: wire.Control, now: float) -> None:
-        handle = self._handlers.get(str(message.get("type")))
-        if handle is None:  # newer than this client
-            link.reply(message)
-            return
-        try:
-            handle(link, message, now)
-        except (KeyError, TypeError, AttributeError, ValueError):
-            self._give_up(link, CloseCode.PROTOCOL_ERROR, now)  # not what the protocol says
-            return
+    def _control(self, link: Link, message: Message, now: float) -> None:
+        match message:
+            case Subscribed(id):
+                self._subscribed(link, link.reply(id), message, now)
+            case Unsubscribed(id, channels):
+                if link.reply(id) is None:
+                    self._subscriptions.unsubscribed(link, channels)
+            case Failed(id, error):
+                self._failed(link, link.reply(id), error, now)
+            case Pong(id):
+                self._pong(link, link.reply(id), now)
+            case Paused(id, paused):
+                link.reply(id)
+                self._is_paused(paused)
+            case Authorized(id, expires):
+                link.reply(id)
+                if expires is not None:
+                    self._credentials.expires_at = expires - self._unix_ahead_s
+                    self._plan_renewal(now)
+            case Missing(channels):
+                self._subscriptions.gap(link, channels)
+            case Feed(state):
+                link.feed = state
+                if link is self._current:
+                    self._feed_is(state)
+            case Reconnect(after_s):
+                link.leave_at = now + after_s
         self._leave_if_complete(now)
         self._speak(now)
 
-    def _subscribed(self, link: Link, message: wire.Control, now: float) -> None:
-        command = link.reply(message)
-        if command is not None:
-            self._subscriptions.subscribed(link, message["id"], command, message)
-            self._plan_again(now)
-            before = self._current
-            if link is self._next and before is not None and before.open:
-                self._overlaps += 1
-                self._say(before, before.ping(now, OVERLAP))
+    def _subscribed(self, link: Link, command: Sent | None, reply: Subscribed, now: float) -> None:
+        if command is None:
+            return
+        self._subscriptions.subscribed(link, command, reply)
+        self._plan_again(now)
+        before = self._current
+        if link is self._next and before is not None and before.open:
+            self._overlaps += 1
+            self._say(before, before.ping(now, OVERLAP))
 
-    def _unsubscribed(self, link: Link, message: wire.Control, now: float) -> None:
-        if link.reply(message) is None:
-            self._subscriptions.unsubscribed(link, message)
+    def _failed(self, link: Link, command: Sent | None, error: Refused, now: float) -> None:
+        match command:
+            case Sent("pause" | "resume"):
+                link.paused = self.paused = False
+                waiting, self._pausing = self._pausing, []
+                for _, done in waiting:
+                    done(error)
+            case Sent("auth"):
+                self._renew_at = now + self._timing.renewal_retry_s
+            case Sent("subscribe"):
+                self._subscriptions.not_subscribed(link, command, error)
+                self._plan_again(now)
 
-    def _authorized(self, link: Link, message: wire.Control, now: float) -> None:
-        link.reply(message)
-        expires = message.get("expires")
-        if expires is not None:
-            self._credentials.expires_at = float(expires) - self._unix_ahead_s
-            self._plan_renewal(now)
-
-    def _error(self, link: Link, message: wire.Control, now: float) -> None:
-        error = refused(str(message["code"]), str(message["message"]))
-        command = link.reply(message)
-        kind = None if command is None else command.kind
-        if kind in ("pause", "resume"):
-            link.paused = self.paused = False
-            waiting, self._pausing = self._pausing, []
-            for _, done in waiting:
-                done(error)
-        elif kind == "auth":
-            self._renew_at = now + self._timing.renewal_retry_s
-        elif command is not None and kind == "subscribe":
-            self._subscriptions.not_subscribed(link, command, error)
-            self._plan_again(now)
-
-    def _gap(self, link: Link, message: wire.Control, now: float) -> None:
-        self._subscriptions.ledger.gap(tuple(str(one) for one in message["channels"]))
-
-    def _feed(self, link: Link, message: wire.Control, now: float) -> None:
-        link.feed = "stale" if message["state"] == "stale" else "live"
-        if link is self._current:
-            self._feed_is(link.feed)
-
-    def _reconnect(self, link: Link, message: wire.Control, now: float) -> None:
-        link.leave_at = now + max(0.0, float(message["after_ms"]) / 1000.0)
-
-    def _paused(self, link: Link, message: wire.Control, now: float) -> None:
-        link.reply(message)
-        paused = message["type"] == "paused"
-        waiting, self._pausing = self._pausing, []
-        for wanted, done in waiting:
-            if wanted is paused:
-                done(None)
-            else:
-                self._pausing.append((wanted, done))
-
-    def _pong(self, link: Link, message: wire.Control, now: float) -> None:
-        command = link.reply(message)
+    def _pong(self, link: Link, command: Sent | None, now: float) -> None:
         kind = None if command is None else command.kind
         if kind == OVERLAP:
             self._overlaps -= 1
@@ -328,6 +311,14 @@ class Session:
                 self._say(link, link.ping(now, FENCE))
             else:
                 self._move()
+
+    def _is_paused(self, paused: bool) -> None:
+        waiting, self._pausing = self._pausing, []
+        for wanted, done in waiting:
+            if wanted is paused:
+                done(None)
+            else:
+                self._pausing.append((wanted, done))
 
     # connections come and go
 

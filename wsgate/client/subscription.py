@@ -128,7 +128,7 @@ class Subscription:
     def _settled(self) -> None:
         """All names are answered; or one that had been granted is refused now."""
         errors = self._interest.errors
-        if len(errors) == len(self._interest.names):
+        if all(name in errors for name in self._interest.names):
             self.finish(SubscribeRefused(errors))
         self._answered.set()
 

@@ -7,15 +7,14 @@ the connections and tells which of them counts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from wsgate.client.errors import Refused, refused
 from wsgate.client.handover import Handover
 from wsgate.client.interests import Interest, Interests
 from wsgate.client.items import Gap, Update
-from wsgate.client.ledger import Entry, Ledger
+from wsgate.client.ledger import Ledger
 from wsgate.client.link import Link, Sent
-from wsgate.client.wire import Control
+from wsgate.client.messages import Entry, Subscribed
 from wsgate.protocol import ErrorCode
 from wsgate.rules import Rules
 
@@ -85,19 +84,21 @@ class Subscriptions:
         elif self.handover is not None:
             self.handover.publication(update)
 
-    def subscribed(self, link: Link, id: int, command: Sent, message: Control) -> None:
-        entries = {name: _entry(fields) for name, fields in message["channels"].items()}
-        errors = {
-            name: refused(str(one["code"]), str(one["message"]))
-            for name, one in (message.get("errors") or {}).items()
-        }
+    def gap(self, link: Link, channels: tuple[str, ...]) -> None:
+        if link is self.links[0] or self.handover is None:
+            self.ledger.gap(channels)
+        else:
+            self.handover.gap(channels)
+
+    def subscribed(self, link: Link, command: Sent, reply: Subscribed) -> None:
+        entries = reply.entries
         link.epochs.update(one.epoch for one in entries.values() if one is not None)
         # Channels first: what is known of them decides on what is said of their patterns.
         for name, entry in sorted(entries.items(), key=lambda one: one[1] is None):
             # What was unsubscribed from meanwhile is not subscribed to, whatever this says.
-            if name not in command.names or link.is_last_word(name, id):
+            if name not in command.names or link.is_last_word(name, reply.id):
                 self._acknowledged(link, name, entry)
-        for name, error in errors.items():
+        for name, error in reply.errors.items():
             self.refused(link, name, error)
         for name, entry in entries.items():
             if entry is not None and entry.recovered is False:
@@ -124,10 +125,10 @@ class Subscriptions:
         self.ledger.prune()
         self._touch(name)  # elsewhere it may still be subscribed to
 
-    def unsubscribed(self, link: Link, message: Control) -> None:
+    def unsubscribed(self, link: Link, names: tuple[str, ...]) -> None:
         """Unasked: the renewed token permits less."""
         code = ErrorCode.NOT_PERMITTED
-        for name in message["channels"]:
+        for name in names:
             link.forget(name)
             self.refused(link, name, refused(code, code.message))
 
@@ -164,10 +165,3 @@ class Subscriptions:
         """Something may have to be said of these."""
         for link in self.links:
             link.dirty |= dict.fromkeys(names)
-
-
-def _entry(fields: dict[str, Any]) -> Entry | None:
-    """None for a pattern, which has no position."""
-    if "seq" not in fields:
-        return None
-    return Entry(str(fields["epoch"]), int(fields["seq"]), fields.get("recovered"))

@@ -12,10 +12,8 @@ from typing import Any, Final, Protocol, TypeAlias
 from orjson import JSONDecodeError, dumps, loads
 
 from wsgate.client.items import Update
+from wsgate.client.messages import Message, parse
 from wsgate.protocol import RESERVED_TYPES, SUBPROTOCOL, CommandId
-
-Control: TypeAlias = dict[str, Any]
-"""A message that is no publication, as JSON has it."""
 
 Positions: TypeAlias = dict[str, dict[str, tuple[str, int]]]
 """Epoch and seq of channels, by the name through which they are subscribed to."""
@@ -28,8 +26,11 @@ class Undecodable(Exception):
 class Decoder(Protocol):
     """Of one connection, since it may remember what came before."""
 
-    def decode(self, message: str | bytes) -> Update | Control:
-        """``message`` is ``str`` if it came as text; raises Undecodable, and nothing else."""
+    def decode(self, message: str | bytes) -> Update | Message | None:
+        """``message`` is ``str`` if it came as text; raises Undecodable, and nothing else.
+
+        None if there is nothing in it that this client knows of.
+        """
         ...
 
 
@@ -38,25 +39,26 @@ class JsonDecoder:
 
     __slots__ = ()
 
-    def decode(self, message: str | bytes) -> Update | Control:
+    def decode(self, message: str | bytes) -> Update | Message | None:
         try:
             fields = loads(message)
         except JSONDecodeError as error:
             raise Undecodable(str(error)) from None
         if type(fields) is not dict:
             raise Undecodable("a message is an object")
-        kind = fields.get("type", "")
-        if "data" in fields and kind not in RESERVED_TYPES:
+        kind = fields.get("type")
+        if "data" not in fields or type(kind) is not str or kind in RESERVED_TYPES:
             try:
-                update = Update(
-                    kind, fields["channel"], fields["seq"], fields["prev"], fields["data"]
-                )
-            except KeyError as missing:
-                raise Undecodable(f"a publication without {missing}") from None
-            if type(update.seq) is int and type(update.prev) is int and type(update.channel) is str:
-                return update
-            raise Undecodable("a publication with fields of wrong types")
-        return fields
+                return parse(fields)
+            except ValueError as error:
+                raise Undecodable(str(error)) from None
+        try:
+            update = Update(kind, fields["channel"], fields["seq"], fields["prev"], fields["data"])
+        except KeyError as missing:
+            raise Undecodable(f"a publication without {missing}") from None
+        if type(update.seq) is int and type(update.prev) is int and type(update.channel) is str:
+            return update
+        raise Undecodable("a publication with fields of wrong types")
 
 
 DECODERS: Final[dict[str, Callable[[], Decoder]]] = {SUBPROTOCOL: JsonDecoder}
