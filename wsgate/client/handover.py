@@ -20,9 +20,10 @@ HELD_MAX: Final = 10_000
 
 
 class Handover:
-    """``connection``: the next one."""
+    """From connection ``before`` to ``connection``."""
 
-    def __init__(self, connection: int, ledger: Ledger, interests: Interests) -> None:
+    def __init__(self, before: int, connection: int, ledger: Ledger, interests: Interests) -> None:
+        self._before = before
         self._connection = connection
         self._ledger = ledger
         self._interests = interests
@@ -59,8 +60,10 @@ class Handover:
                 self._ledger.admit(track, update)
 
     def gap(self, channels: tuple[str, ...]) -> None:
-        """It is told after what is held: that came before it."""
-        self._told |= dict.fromkeys(channels)
+        """Told at once, since more may come after it; and again after what came before it."""
+        self._ledger.gap(channels)
+        if self._held_count:
+            self._told |= dict.fromkeys(channels)
 
     # what the one before says
 
@@ -97,6 +100,9 @@ class Handover:
         for channel, entry in self._entries.items():
             fresh = channel in self._fresh
             self._ledger.join(channel, entry, self._connection, fresh=fresh, covered=clean)
+            track = self._ledger.get(channel)
+            if track is not None and channel not in comparable:
+                track.firm = False  # the one before may have said more than that
         if not clean:
             for pattern in self._patterns:
                 want = self._interests.wants.get(pattern)
@@ -126,8 +132,9 @@ class Handover:
         return not entry.recovered and track.behind(entry.seq)
 
     def _comparable(self, channel: str, track: Track) -> bool:
+        """Whether both count this channel alike, so that what they say can be merged."""
         entry = self._entries.get(channel)
-        return entry is not None and (entry.recovered is True or entry.epoch == track.epoch)
+        return entry is not None and track.epoch == entry.epoch and track.joined == self._before
 
     def _hold(self, update: Update, track: Track | None) -> None:
         held = self._held.setdefault(update.channel, [])

@@ -34,6 +34,7 @@ class Track:
     __slots__ = (
         "epoch",
         "event",
+        "firm",
         "generation",
         "joined",
         "known",
@@ -49,6 +50,7 @@ class Track:
         self.epoch: str | None = None
         self.last = 0
         self.known = UNKNOWN
+        self.firm = True  # the position is no less than what was delivered
         self.latest: Update | None = None
         self.told = 0  # how many gaps the gateway had told of when it was last heard of
         self.targets: tuple[Mailbox, ...] = ()
@@ -66,9 +68,9 @@ class Track:
     @property
     def position(self) -> int:
         """What to recover from; 0 for none. The value of a state may be owed yet, an event not."""
-        if self.event and self.known != UNKNOWN:
-            return self.known
-        return self.last
+        if not self.firm:
+            return 0
+        return self.known if self.event and self.known != UNKNOWN else self.last
 
 
 class Ledger:
@@ -111,6 +113,7 @@ class Ledger:
         if update.prev > track.known and track.event and not self._was_told(track, update.channel):
             self._missing(track, update.channel, Why.HOLE)
         track.last = track.known = seq
+        track.firm = True
         track.told = self._told_count
         if track.event:
             for mailbox in track.targets:
@@ -157,13 +160,13 @@ class Ledger:
         track.joined = connection
         same = track.epoch == entry.epoch
         track.epoch = entry.epoch
-        if entry.recovered:
-            return
         if not same:
             if track.event and not covered:
                 self._unrecovered(track, channel)
             track.last = 0
             track.known = entry.seq
+            return
+        if entry.recovered:
             return
         if track.event:
             unproven = track.known == UNKNOWN and not covered

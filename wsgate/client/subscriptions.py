@@ -52,9 +52,10 @@ class Subscriptions:
 
     def second(self, link: Link) -> None:
         """It is to take the place of the one that there is."""
-        self._assume(self.links[0])
+        (before,) = self.links
+        self._assume(before)
         self.links.append(link)
-        self.handover = Handover(link.id, self.ledger, self.interests)
+        self.handover = Handover(before.id, link.id, self.ledger, self.interests)
 
     def gone(self, link: Link, *, clean: bool) -> None:
         """``clean``: having said all that it owed."""
