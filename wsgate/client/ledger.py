@@ -193,6 +193,7 @@ class Ledger:
         """Events that may be repeats, and cannot be told from them, are a gap instead."""
         self._unrecovered(track, channel)
         track.last = track.known = upto.seq
+        track.firm = False
 
     def assume(self, connection: int, epoch: str) -> None:
         """All channels that the connection named an epoch of have this one: so have the others.
