@@ -404,6 +404,25 @@ def test_an_old_connection_that_does_not_end_is_left_with_a_gap() -> None:
     assert subscriber.read() == [Gap((EVENTS,), Why.UNRECOVERED)]
 
 
+@pytest.mark.parametrize("outlived", [True, False])
+def test_an_old_connection_has_to_outlive_the_new_subscription(outlived: bool) -> None:
+    """Its CLOSE may have been under way when the new one was granted."""
+    rig = Rig()
+    old, new, subscriber = moving(rig, EVENTS)
+    (command,) = rig.said(new)
+    rig.grant(new, command)
+    (ping,) = rig.said(old)
+    if outlived:
+        rig.hear(old, "pong", id=ping["id"])
+    rig.close(old, CloseCode.SERVICE_RESTART)
+    for _ in range(2):
+        (fence,) = rig.said(new)
+        rig.hear(new, "pong", id=fence["id"])
+    rig.publish(new, EVENT, 9)
+    missing = [] if outlived else [Gap((EVENTS,), Why.UNRECOVERED)]
+    assert subscriber.read() == [*missing, (EVENT, 9)]
+
+
 # --------------------------------------------------------------------------- tokens and the rest
 
 
