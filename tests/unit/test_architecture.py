@@ -81,6 +81,7 @@ ALLOWED = {
     | {"metrics", "orders", "procfs", "raw_json", "settings", "signals", "sources"},
     "aggregate": COMMON
     | {"admin", "blueprint", "control", "histogram", "metrics", "settings", "signals", "sources"},
+    "client": {"protocol", "rules", "backoff"},
     "tools": COMMON
     | {"auth", "blueprint", "control", "descriptors", "edge", "log", "settings"}
     | {"sources", "supervisor"},
@@ -194,7 +195,8 @@ except SystemExit as end:
 """
     loaded = modules_loaded_by(code)
     assert {"wsgate.supervisor.fleet", "wsgate.settings.reading", "wsgate.log"} <= loaded
-    assert not [name for name in loaded if name.startswith(("wsgate.tools", "wsgate.aggregate"))]
+    unwanted = ("wsgate.tools", "wsgate.aggregate", "wsgate.client", "websockets")
+    assert not [name for name in loaded if name.startswith(unwanted)]
     assert not loaded & {"wsgate.hub", "picows", "nats", "uvloop"}, "what only workers need"
 
 
@@ -209,7 +211,7 @@ def test_the_aggregator_never_loads_the_hub() -> None:
     ]
 
 
-UNWANTED = ("wsgate.tools", "wsgate.supervisor", "wsgate.aggregate")
+UNWANTED = ("wsgate.tools", "wsgate.supervisor", "wsgate.aggregate", "wsgate.client", "websockets")
 
 
 def test_a_worker_never_loads_what_only_the_supervisor_needs() -> None:
@@ -246,6 +248,25 @@ except SystemExit as end:
 def test_the_core_alone_loads_no_io() -> None:
     loaded = modules_loaded_by("import wsgate.core.fanout")
     assert not loaded & (IO - {"time"})  # every interpreter loads that one
+
+
+CLIENT_IO = {"__init__", "client", "subscription", "transport"}
+
+
+def test_the_client_decides_without_io() -> None:
+    for source in (PACKAGE / "client").glob("*.py"):
+        if source.stem not in CLIENT_IO:
+            names = {name.partition(".")[0] for name in python_imports(source)}
+            assert not names & (IO | {"websockets"}), source
+            inner = {f"wsgate.client.{name}" for name in CLIENT_IO}
+            assert not set(python_imports(source)) & inner, source
+
+
+def test_the_client_loads_nothing_of_the_gateway() -> None:
+    loaded = modules_loaded_by("import wsgate.client")
+    ours = {part(name) for name in loaded if name.startswith("wsgate.")}
+    assert ours == {"client", "protocol", "rules", "backoff"}
+    assert not loaded & {"picows", "nats", "uvloop", "aiohttp", "pydantic", "typer", "structlog"}
 
 
 def test_both_places_build_with_the_same() -> None:
