@@ -72,6 +72,7 @@ class Intake:
         if flush_window_s is None:
             self._adaptive = AdaptiveWindow(self._loop.time(), time.process_time())
         self._feeds_stale: set[str] = set()
+        self._feeds_begun: set[str] = set()  # those that were live once
         self.regulator: Regulator | None = None
         if limits.publications_per_s is not None or limits.broadcasts_per_s is not None:
             self.regulator = Regulator(self, limits, self._loop.time)
@@ -234,7 +235,11 @@ class Intake:
     def feed_live(self, source: str, missed: Sequence[str]) -> None:
         """A source receives everything again; ``missed``: subjects that may have holes."""
         was_stale = source in self._feeds_stale
+        was_filling = self.filling
         self._feeds_stale.discard(source)
+        self._feeds_begun.add(source)
+        if was_filling and not self.filling:
+            self._filled()
         if was_stale and not self._feeds_stale:
             self._tell_all(protocol.encode_feed("live"))
         if missed:
@@ -245,6 +250,15 @@ class Intake:
         frame = Frame.text(protocol.encode_gap(list(missed)))
         self.core.delivery.announce_gap(frame, (1 << len(self._rules)) - 1)
         self._flushing.publications_wait()
+
+    @property
+    def filling(self) -> bool:
+        """Whether a source has yet to tell where its channels stand."""
+        return not self._feeds_stale <= self._feeds_begun
+
+    def _filled(self) -> None:
+        """Every source has told that now."""
+        raise NotImplementedError
 
     def _tell_all(self, message: bytes) -> None:
         self.core.delivery.tell_all(Frame.feed(message))

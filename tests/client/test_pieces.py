@@ -12,7 +12,7 @@ from wsgate.client.link import packed
 from wsgate.client.mailbox import GAP_NAMES_MAX, Mailbox
 from wsgate.client.transport import _seconds, _with_query
 from wsgate.client.wire import DECODERS, JsonDecoder, Undecodable, decoder_of, subscribe
-from wsgate.protocol import Subscribe, decode
+from wsgate.protocol import Place, Subscribe, decode
 from wsgate.rules import DEFAULT_RULES, Rule, Rules
 
 
@@ -69,7 +69,7 @@ def test_the_decoder_of_what_was_selected() -> None:
 
 def test_commands_are_what_the_gateway_reads() -> None:
     text = subscribe(1, (STATE,), 2.0, {STATE: ("e1", 3)})
-    recover = {STATE: {"epoch": "e1", "seq": 3}}
+    recover = {STATE: Place("e1", 3)}
     assert decode(text.encode()) == Subscribe((STATE,), 2.0, recover, 1)
     (portion,) = packed([STATE, EVENTS], {STATE: {STATE: ("e1", 3)}})
     assert portion == ((STATE, EVENTS), {STATE: ("e1", 3)})

@@ -24,7 +24,6 @@ from wsgate.client import (
     Closed,
     ClosedByGateway,
     Gap,
-    NotSupported,
     SubscribeRefused,
     TokenRefused,
     Update,
@@ -160,7 +159,7 @@ async def test_what_is_not_wanted_any_more_is_not_sent() -> None:
 
 
 @on_loop
-async def test_after_a_cut_it_comes_back_and_says_what_it_missed() -> None:
+async def test_after_a_cut_it_comes_back_and_has_what_it_missed() -> None:
     gaps: list[Gap] = []
     async with (
         local_gateway() as gateway,
@@ -178,14 +177,34 @@ async def test_after_a_cut_it_comes_back_and_says_what_it_missed() -> None:
         gateway.publish(STATE, 2)
         assert (await anext(prices)).data == 2, "the last value is sent again"
         gateway.publish(EVENT, 3)
+        assert [(await anext(events)).data for _ in range(2)] == ["missed", 3]
+        await lose(client, gateway)
+        probe = await client.subscribe("global.trending")
+        assert probe.errors == {} and gaps == []
+
+
+@on_loop
+async def test_after_a_cut_it_says_what_cannot_be_had_any_more() -> None:
+    rule = {"subject": "token.*.comment", "type": "token_comment", "kind": "event"}
+    async with (
+        local_gateway(ws_rules=[rule | {"history_events": 1}]) as gateway,
+        Client(url(gateway), random=Now()) as client,
+    ):
+        events = await client.subscribe(EVENT)
+        gateway.publish(EVENT, 1)
+        assert (await anext(events)).data == 1
+        for connection in gateway.connections:
+            connection.abort()
+        for number in (2, 3):
+            gateway.publish(EVENT, number)
+        await until(
+            lambda: gateway.hub.subscriptions.recoveries["refused"] == 1, "the client to be back"
+        )
+        gateway.publish(EVENT, 4)
         items = events.with_gaps()
         assert await anext(items) == Gap((EVENT,), Why.UNRECOVERED)
         update = await anext(items)
-        assert isinstance(update, Update) and update.data == 3
-        assert gaps == [Gap((EVENT,), Why.UNRECOVERED)]
-        await lose(client, gateway)
-        probe = await client.subscribe("global.trending")
-        assert probe.errors == {} and gaps[1:] == [], "positions say that nothing is missing"
+        assert isinstance(update, Update) and update.data == 4
 
 
 @on_loop
@@ -245,12 +264,19 @@ async def test_a_client_is_used_in_its_block() -> None:
 
 
 @on_loop
-async def test_pause_is_refused_as_yet() -> None:
+async def test_who_pauses_gets_what_came_meanwhile_when_he_resumes() -> None:
     async with local_gateway() as gateway, Client(url(gateway)) as client:
-        await client.wait_connected()
-        with pytest.raises(NotSupported):
-            await client.pause()
+        both = await client.subscribe(EVENT, STATE)
+        await client.pause()
+        for number in range(3):
+            gateway.publish(EVENT, number)
+            gateway.publish(STATE, number)
+        await gateway.until_flushed()
+        assert both.backlog == 0
         await client.resume()
+        found = [await anext(both) for _ in range(4)]
+        assert [one.data for one in found if one.channel == EVENT] == [0, 1, 2]
+        assert [one.data for one in found if one.channel == STATE] == [2]
 
 
 @on_loop

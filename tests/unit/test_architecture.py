@@ -44,6 +44,7 @@ ALLOWED = {
     "deflate": set(),
     "session": COMMON | {"auth"},
     "replays": {"session"},
+    "filling": {"protocol", "session"},
     "subscribing": COMMON | {"auth", "core", "epochs", "replays"},
     "login": COMMON | {"auth", "session"},
     "histogram": set(),
@@ -59,9 +60,11 @@ ALLOWED = {
     "board": set(),
     "capacity": {"board"},
     "departures": {"limits"},
+    "subscriptions": COMMON
+    | {"core", "epochs", "filling", "replays", "session", "subscribing", "turns"},
     "hub": COMMON
     | {"addresses", "auth", "capacity", "departures", "intake", "login", "session"}
-    | {"core", "flush", "histogram", "replays", "subscribing", "turns"},
+    | {"core", "flush", "histogram", "replays", "subscriptions", "turns"},
     "auth": COMMON,
     "sources": COMMON | {"raw_json"},
     "upgrade": COMMON | {"auth", "deflate", "hub", "edge", "networks", "origins"},

@@ -166,14 +166,14 @@ def _recovery(hub: Hub) -> Iterator[Metric]:
     yield by_reason(
         "ws_recoveries",
         "Channels that clients asked to recover: all that was missing was sent, or nothing.",
-        hub.recoveries,
+        hub.subscriptions.recoveries,
         ("whole", "refused"),
     )
     yield by_reason(
         "ws_replays",
         "Channels asked of their stream, for what was no longer in memory: found, missing there"
         " too, or refused since too much was asked for.",
-        hub.replays.outcomes,
+        hub.subscriptions.replays.outcomes,
         ("found", "missing", "refused"),
     )
 
