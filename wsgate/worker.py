@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 import uvloop
 
+import wsgate.lean  # noqa: F401  # before whatever loads nats-py
 from wsgate import log
 from wsgate.addresses import AddressCounts, Tables
 from wsgate.app import Gateway

@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nats
+import nats.errors
 from nats.js import JetStreamContext
 
 from benchmarks.fanout import probe
 from benchmarks.recovery.balancer import Balancer
 from benchmarks.recovery.reader import Reader
 
+STREAM = "COMMENTS"
 PATIENCE_S = 60.0
 BETWEEN_S = 0.3  # for clients to be on both again
 SETTLE_S = 0.01
@@ -172,9 +174,7 @@ async def play(
         client = await nats.connect(nats_urls, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
         stack.push_async_callback(client.close)
         jetstream = client.jetstream()
-        await jetstream.add_stream(
-            name="COMMENTS", subjects=["token.*.comment"], num_replicas=replicas
-        )
+        await _make_stream(jetstream, replicas)
         pair = await stack.enter_async_context(gateways(",".join(nats_urls), out))
         ports = [one.port for one in pair]
         balancer = await stack.enter_async_context(Balancer(lambda: ports, seed=1))
@@ -203,6 +203,21 @@ async def play(
         found["received"] = sum(reader.received for reader in readers)
         found["published"] = sum(publisher.counters.values())
         return found
+
+
+async def _make_stream(jetstream: JetStreamContext, replicas: int) -> None:
+    """Servers that have just started may have no leader yet."""
+    began_s = time.monotonic()
+    while True:
+        try:
+            await jetstream.add_stream(
+                name=STREAM, subjects=["token.*.comment"], num_replicas=replicas
+            )
+            return
+        except nats.errors.Error:
+            if time.monotonic() - began_s > PATIENCE_S:
+                raise
+            await asyncio.sleep(0.1)
 
 
 async def _kill(gateway: Gateway) -> None:

@@ -66,7 +66,8 @@ ALLOWED = {
     | {"addresses", "auth", "capacity", "departures", "intake", "login", "session"}
     | {"core", "flush", "histogram", "replays", "subscriptions", "turns"},
     "auth": COMMON,
-    "sources": COMMON | {"raw_json"},
+    "lean": set(),
+    "sources": COMMON | {"lean", "raw_json"},
     "upgrade": COMMON | {"auth", "deflate", "hub", "edge", "networks", "origins"},
     "metrics": {"auth", "histogram", "hub", "procfs", "regulator", "sources"},
     "app": COMMON
@@ -77,7 +78,18 @@ ALLOWED = {
     "heap": set(),
     "procfs": set(),
     "desk": {"app", "auth", "channel", "heap", "metrics", "sources"},
-    "worker": {"addresses", "app", "auth", "board", "capacity", "channel", "desk", "log", "orders"},
+    "worker": {
+        "lean",
+        "addresses",
+        "app",
+        "auth",
+        "board",
+        "capacity",
+        "channel",
+        "desk",
+        "log",
+        "orders",
+    },
     "admin": set(),
     "supervisor": COMMON
     | {"addresses", "admin", "auth", "blueprint", "board", "channel", "descriptors", "edge"}

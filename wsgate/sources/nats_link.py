@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from nats.errors import ProtocolError
 
+from wsgate.lean import load_websockets
 from wsgate.sources.nats_client import HardenedClient, Receiver
 from wsgate.sources.nats_limits import NatsLimits
 from wsgate.sources.nats_login import Address, Login
@@ -237,6 +238,8 @@ class NatsLink:
     # Connecting
 
     async def _connect(self) -> None:
+        if self._address.url.startswith(("ws://", "wss://")):
+            load_websockets()
         await self._client.connect(
             servers=[self._address.url],
             name="wsgate",
