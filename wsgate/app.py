@@ -23,7 +23,9 @@ from wsgate.edge.tls import TlsContext
 from wsgate.hub import Hub
 from wsgate.networks import TrustedNetworks
 from wsgate.origins import Origins
+from wsgate.rules import Rules
 from wsgate.sources import Feed, Source
+from wsgate.sources.history import History
 from wsgate.sources.local import LocalSource
 from wsgate.sources.nats import NatsSource
 from wsgate.sources.remote import RemoteSource
@@ -254,10 +256,20 @@ class Gateway:
             token=nats.token,
             streams=nats.streams,
             rules=self._blueprint.rules,
+            history=_history(self._blueprint.rules),
             control_subjects=control_subjects(
                 revocations=self._blueprint.auth is not None, gaps=nats.aggregated
             ),
         )
+
+
+def _history(rules: Rules) -> History:
+    """What has to be asked of a stream for what the rules keep of its events."""
+    kept = [rule for rule in rules if rule.history_events]
+    return History(
+        bytes=sum(rule.history_bytes for rule in kept),
+        age_s=max((rule.history_age_s for rule in kept), default=0.0),
+    )
 
 
 NOT_READY = {
