@@ -45,7 +45,7 @@ demo: $(VENV)/built ## Run gateway, NATS, a made-up market and a live page; ARGS
 	@$(BIN)/wsgate demo $(ARGS)
 
 test: $(VENV)/built $(PROMETHEUS)/fetched ## Run all tests; ARGS='tests/core -k wheel' for some
-	$(BIN)/python -m pytest $(or $(ARGS),tests benchmarks/fanout)
+	$(BIN)/python -m pytest $(or $(ARGS),tests benchmarks/fanout benchmarks/processes)
 
 lint: $(VENV)/built ## Check style and types
 	$(BIN)/ruff check .

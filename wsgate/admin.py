@@ -17,14 +17,18 @@ from prometheus_client.exposition import choose_encoder
 SHUTDOWN_TIMEOUT_S = 1.0
 NO_STORE = {"Cache-Control": "no-store"}
 TOP_MAX = 1000
-INDEX = """\
+BODY_BYTES_MAX = 1024 * 1024
+HEALTH_INDEX = """\
 wsgate {version}
 
   /healthz  200 while the process works; anything else: restart it
-  /readyz   200 when new clients are welcome, else 503 and the reasons
+  /readyz   200 when it can do its work, else 503 and the reasons
   /metrics  for Prometheus
+"""
+GATEWAY_INDEX = """\
   /debug/channels?top=20  the busiest channels: subscribers, publications
   /ticket   POST with "Authorization: Bearer <token>": a ticket to use once, as ?ticket=...
+  /publish  POST with "Authorization: Bearer <WS_PUBLISH_TOKEN>": {{"channel": "...", "data": ...}}
 """
 
 
@@ -39,22 +43,26 @@ server_log = logging.getLogger("wsgate.admin")
 server_log.addFilter(_without_request)
 
 
-class TicketOffice(Protocol):
-    """Gives tickets; ``wsgate.supervisor.tickets`` has one."""
+class Office(Protocol):
+    """Answers requests of one kind, such as for tickets; ``wsgate.supervisor`` has them."""
 
     async def serve(self, request: web.Request) -> web.Response: ...
 
 
-class Overview(Protocol):
-    """What is served here; ``wsgate.supervisor`` has it."""
+class Health(Protocol):
+    """What any process of ours tells."""
 
     async def ill(self) -> list[str]:
-        """Why this gateway had better be started anew; none if it works."""
+        """Why it had better be started anew; none if it works."""
 
     async def not_ready(self) -> list[str]:
-        """Why no new clients should be sent here; none if they are welcome."""
+        """Why it cannot do its work just now; of a gateway, why clients should go elsewhere."""
 
     async def metrics(self) -> Collected: ...
+
+
+class Overview(Health, Protocol):
+    """What a gateway tells; ``wsgate.supervisor`` has it."""
 
     async def busiest(self, top: int) -> list[dict[str, Any]]:
         """The channels published most, at most ``top``, with what is known of them."""
@@ -64,29 +72,21 @@ class Collected(Protocol):
     def collect(self) -> Iterable[Metric]: ...
 
 
-class Admin:
+class HealthPort:
     """Serves on ``host`` and ``port`` from :meth:`start` to :meth:`stop`."""
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        overview: Overview,
-        ticket_office: TicketOffice | None = None,
-    ) -> None:
+    index = HEALTH_INDEX
+
+    def __init__(self, host: str, port: int, health: Health) -> None:
         self._host = host
         self._port = port
-        self._overview = overview
-        application = web.Application()
+        self._health = health
+        application = web.Application(client_max_size=BODY_BYTES_MAX)
         application.router.add_get("/", self._index)
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
         application.router.add_get("/metrics", self._metrics)
-        application.router.add_get("/debug/channels", self._channels)
-        if ticket_office is not None:
-            application.router.add_post("/ticket", ticket_office.serve)
-        else:
-            application.router.add_post("/ticket", _no_tickets)
+        self._add_pages(application.router)
         # No access log: a scrape every few seconds is no news.
         self._runner = web.AppRunner(
             application,
@@ -94,6 +94,9 @@ class Admin:
             logger=server_log,
             shutdown_timeout=SHUTDOWN_TIMEOUT_S,
         )
+
+    def _add_pages(self, router: web.UrlDispatcher) -> None:
+        """Those that not every process has."""
 
     @property
     def port(self) -> int:
@@ -116,20 +119,44 @@ class Admin:
         await self._runner.cleanup()
 
     async def _index(self, request: web.Request) -> web.Response:
-        return web.Response(text=INDEX.format(version=version("wsgate")))
+        return web.Response(text=self.index.format(version=version("wsgate")))
 
     async def _healthz(self, request: web.Request) -> web.Response:
-        return _verdict("ok", "ill", await self._overview.ill())
+        return _verdict("ok", "ill", await self._health.ill())
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        return _verdict("ready", "not_ready", await self._overview.not_ready())
+        return _verdict("ready", "not_ready", await self._health.not_ready())
 
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        collected = await self._overview.metrics()
+        collected = await self._health.metrics()
         return web.Response(
             body=encode(collected), headers={"Content-Type": content_type, **NO_STORE}
         )
+
+
+class Admin(HealthPort):
+    """The gateway's, which has more to tell."""
+
+    index = HEALTH_INDEX + GATEWAY_INDEX
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        overview: Overview,
+        ticket_office: Office | None = None,
+        publishing: Office | None = None,
+    ) -> None:
+        self._overview = overview
+        self._tickets = _no_tickets if ticket_office is None else ticket_office.serve
+        self._publish = _no_publishing if publishing is None else publishing.serve
+        super().__init__(host, port, overview)
+
+    def _add_pages(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/debug/channels", self._channels)
+        router.add_post("/ticket", self._tickets)
+        router.add_post("/publish", self._publish)
 
     async def _channels(self, request: web.Request) -> web.Response:
         text = request.query.get("top", "20")
@@ -156,6 +183,10 @@ def _verdict(good: str, bad: str, reasons: list[str]) -> web.Response:
 
 async def _no_tickets(request: web.Request) -> web.Response:
     return refusal(404, "there are no tickets: this gateway asks nobody for a token (WS_AUTH=none)")
+
+
+async def _no_publishing(request: web.Request) -> web.Response:
+    return refusal(404, "nobody may publish here: WS_PUBLISH_TOKEN is not set")
 
 
 def refusal(status: int, error: str) -> web.Response:

@@ -7,17 +7,14 @@ import errno
 import gc
 import socket
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
 from wsgate.addresses import AddressCounts
-from wsgate.auth.authenticator import Authenticator, Redeem
-from wsgate.auth.keys import KeySource
-from wsgate.auth.keyset import KeysUnusable
-from wsgate.auth.origins import origin
-from wsgate.blueprint import Blueprint
+from wsgate.blueprint import Blueprint, NatsBlueprint
 from wsgate.capacity import Capacity
-from wsgate.control import REVOKE_SUBJECT
+from wsgate.control import control_subjects
 from wsgate.edge.acceptor import Acceptor
 from wsgate.edge.admission import Handshakes
 from wsgate.edge.handshake import protocol_factory
@@ -26,11 +23,18 @@ from wsgate.edge.tls import TlsContext
 from wsgate.hub import Hub
 from wsgate.networks import TrustedNetworks
 from wsgate.origins import Origins
+from wsgate.rules import Rules
 from wsgate.sources import Feed, Source
+from wsgate.sources.history import History
 from wsgate.sources.local import LocalSource
 from wsgate.sources.nats import NatsSource
+from wsgate.sources.remote import RemoteSource
 from wsgate.stalls import Stalls
 from wsgate.upgrade import Upgrade
+
+if TYPE_CHECKING:
+    from wsgate.auth.authenticator import Authenticator, Redeem
+    from wsgate.auth.keys import KeySource
 
 log = structlog.get_logger("wsgate.app")
 
@@ -42,7 +46,7 @@ SourceFactory = Callable[[Feed], Sequence[Source]]
 class Gateway:
     """What serves clients in one process: hub, sources, and the socket that it is given.
 
-    ``source_factory`` takes the place of the NATS source that the blueprint describes. ``redeem``
+    ``source_factory`` takes the place of the sources that the blueprint describes. ``redeem``
     asks whoever gives tickets; without it no ticket is any good.
     """
 
@@ -55,17 +59,19 @@ class Gateway:
         capacity: Capacity | None = None,
         addresses: AddressCounts | None = None,
         redeem: Redeem | None = None,
+        live_sources: tuple[str, ...] = (),
     ) -> None:
         self._blueprint = blueprint
         self._limits = blueprint.limits
         self._listening = listening
-        self._source_factory = source_factory or self._own_source
+        self._source_factory = source_factory or self._own_sources
         self._capacity = capacity
         self._addresses = addresses
         per_address_max = self._limits.connections_per_address_max
         if addresses is None and per_address_max is not None:
             self._addresses = AddressCounts(per_address_max, self._limits.connections_max)
         self._redeem = redeem or _no_tickets
+        self._live_sources = live_sources
         self._leaving = False
         self.sources: Sequence[Source] = ()
         self.tls: TlsContext | None = None
@@ -201,12 +207,19 @@ class Gateway:
     def _authentication(self) -> None:
         auth = self._blueprint.auth
         if auth is not None:
+            # Only here: what cryptography takes is a quarter of a worker's start.
+            from wsgate.auth.authenticator import Authenticator
+            from wsgate.auth.keys import KeySource
+            from wsgate.auth.origins import origin
+
             self.keys = KeySource(origin(auth.secret, auth.keys))
             self.authenticator = Authenticator(self.keys, auth.options, redeem=self._redeem)
 
     async def _start_keys(self) -> None:
         if self.keys is None:
             return
+        from wsgate.auth.keyset import KeysUnusable
+
         try:
             await self.keys.start()
         except KeysUnusable as error:
@@ -222,22 +235,42 @@ class Gateway:
                 return found
         return None
 
-    def _own_source(self, feed: Feed) -> Sequence[Source]:
-        nats = self._blueprint.nats
-        if nats is None:
-            return [LocalSource(feed)]
-        return [
-            NatsSource(
-                feed,
-                nats.servers,
-                nats.subjects,
-                creds_file=nats.creds_file,
-                user=nats.user,
-                password=nats.password,
-                token=nats.token,
-                control_subjects=() if self._blueprint.auth is None else (REVOKE_SUBJECT,),
-            )
+    def _own_sources(self, feed: Feed) -> Sequence[Source]:
+        sources: list[Source] = [
+            RemoteSource(feed, name, live=name in self._live_sources)
+            for name in self._blueprint.remote_sources
         ]
+        nats = self._blueprint.nats
+        if nats is not None:
+            sources.append(self._nats_source(feed, nats))
+        # Without any, what the supervisor tells is all there is: that cannot be lost.
+        return sources or [LocalSource(feed)]
+
+    def _nats_source(self, feed: Feed, nats: NatsBlueprint) -> NatsSource:
+        return NatsSource(
+            feed,
+            nats.servers,
+            nats.subjects,
+            creds_file=nats.creds_file,
+            user=nats.user,
+            password=nats.password,
+            token=nats.token,
+            streams=nats.streams,
+            rules=self._blueprint.rules,
+            history=_history(self._blueprint.rules),
+            control_subjects=control_subjects(
+                revocations=self._blueprint.auth is not None, gaps=nats.aggregated
+            ),
+        )
+
+
+def _history(rules: Rules) -> History:
+    """What has to be asked of a stream for what the rules keep of its events."""
+    kept = [rule for rule in rules if rule.history_events]
+    return History(
+        bytes=sum(rule.history_bytes for rule in kept),
+        age_s=max((rule.history_age_s for rule in kept), default=0.0),
+    )
 
 
 NOT_READY = {

@@ -79,6 +79,20 @@ class Channel:
         finally:
             del self._waiting[number]
 
+    @property
+    def backlog_bytes(self) -> int:
+        """What was sent and neither the other side nor the kernel has taken."""
+        return 0 if self._writer is None else self._writer.transport.get_write_buffer_size()
+
+    async def has_read(self) -> None:
+        """Return when the backlog is small. Raises ChannelClosed."""
+        if self._writer is None or self._writer.is_closing():
+            raise ChannelClosed("the channel is closed")
+        try:
+            await self._writer.drain()
+        except ConnectionError:
+            raise ChannelClosed("the other side is gone") from None
+
     def tell(self, what: str, argument: Any = None) -> None:
         """Ask for nothing but that it is done; lost if the other side is gone."""
         try:

@@ -122,6 +122,28 @@ def serve(config: ConfigFile = None) -> None:
 
 
 @app.command()
+def aggregate(config: ConfigFile = None) -> None:
+    """Republish what backends publish on raw subjects, as much of it as browsers need.
+
+    State at most once in WS_AGGREGATE_WINDOW_MS, events all; until SIGTERM or Ctrl-C.
+    """
+    import uvloop
+
+    from wsgate import log
+
+    loaded = _load(config)
+    blueprint = loaded.settings.aggregation()
+    if blueprint is None:
+        text = "WS_AGGREGATE_FROM is not set: say what raw subjects begin with, such as raw"
+        raise Trouble(text, EXIT_MISUSED)
+    log.configure(loaded.settings.log_level, loaded.settings.log_format)
+
+    from wsgate.aggregate.run import run
+
+    raise typer.Exit(uvloop.run(run(loaded, blueprint)))
+
+
+@app.command()
 def check_config(
     config: ConfigFile = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

@@ -12,6 +12,7 @@ from wsgate.channel import Refused
 from wsgate.heap import give_back
 from wsgate.metrics.collector import registry
 from wsgate.metrics.families import plain
+from wsgate.sources.remote import RemoteSource
 
 
 class Desk:
@@ -28,6 +29,7 @@ class Desk:
             "channels": self._channels,
             "identify": self._identify,
             "publish": self._publish,
+            "feed": self._feed,
             "give_back": self._give_back,
             "leave": self._leave,
             "drain": self._drain,
@@ -84,9 +86,24 @@ class Desk:
         return {"identity": identity.to_plain()}
 
     async def _publish(self, publications: list[list[str]]) -> int:
-        """Each a subject and a payload; how many of them the hub took."""
-        publish = self._gateway.hub.publish
-        return sum([publish(subject, text.encode()) for subject, text in publications])
+        """Each a subject and a payload; how many of them the hub took.
+
+        Without a wait, and so are the others about publications: they are done in the order in
+        which they were asked.
+        """
+        hub = self._gateway.hub
+        taken = sum([hub.publish(subject, text.encode()) for subject, text in publications])
+        hub.caught_up()
+        return taken
+
+    async def _feed(self, argument: tuple[str, str, list[str]]) -> None:
+        """What a source in the supervisor says of itself, or the supervisor of all it tells."""
+        name, news, missed = argument
+        if news == "gap":
+            self._gateway.hub.feed_gap(name, missed)
+        for source in self._gateway.sources:
+            if isinstance(source, RemoteSource) and source.name == name and news != "gap":
+                source.told(news == "live", missed)
 
     async def _give_back(self, _: Any) -> bool:
         """Memory that is free, to the system."""

@@ -23,8 +23,13 @@ class Epochs:
         """(source, subject, id), the newest first."""
 
     def begin(self, source: str, epoch: str, subjects: Sequence[str], floor: int) -> None:
-        """Positions on these subjects are in ``epoch`` from now on; see ``Feed.begin_epoch``."""
-        id = self._ids[epoch] = self._core.open_epoch(epoch, floor)
+        """Positions on these subjects are in ``epoch`` from now on; see ``Feed.begin_epoch``.
+
+        Without a name it is the gateway that counts them, again.
+        """
+        id = OWN_EPOCH
+        if epoch:
+            id = self._ids[epoch] = self._core.open_epoch(epoch, floor)
         over = [
             one
             for one in self._in_force

@@ -47,7 +47,7 @@ class Flushing:
     ) -> None:
         self._loop = loop
         self._core = core
-        self._window_s = window_s
+        self.window_s = window_s
         self._after = after
         self._visits = VISITS_AT_FIRST
         self._next_s = 0.0  # no flush of publications begins before
@@ -69,7 +69,7 @@ class Flushing:
     def publications_wait(self) -> None:
         """There is something for ``Fanout.flush`` to do."""
         if self._publications is None:
-            delay_s = self._next_s - self._loop.time() if self._window_s else 0.0
+            delay_s = self._next_s - self._loop.time() if self.window_s else 0.0
             if delay_s > 0:
                 self._publications = self._loop.call_later(delay_s, self._begin)
             else:
@@ -99,7 +99,7 @@ class Flushing:
     def _begin(self) -> None:
         self._at_end_of_tick = False
         if self._core.owes_publications:  # a flush of nothing opens no window
-            self._next_s = self._loop.time() + self._window_s
+            self._next_s = self._loop.time() + self.window_s
         self._flushed_came_s, self._came_s = self._came_s, None
         self._slice()
 

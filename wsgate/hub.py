@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Generator
-from functools import partial
-from typing import Protocol
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from wsgate import protocol
 from wsgate.addresses import AddressCounts
-from wsgate.auth.authenticator import Authenticator
 from wsgate.auth.carriers import Credential
 from wsgate.capacity import Capacity
 from wsgate.core.frame import Frame
@@ -41,20 +39,22 @@ from wsgate.protocol import (
     Subscribe,
     Unsubscribe,
 )
-from wsgate.replays import Lack, Replay, Replays
+from wsgate.replays import Replay
 from wsgate.rules import Rules
 from wsgate.session import Session
-from wsgate.subscribing import Found, subscribe
+from wsgate.subscriptions import Subscriptions
 from wsgate.turns import Rest, Turns, finish
+
+if TYPE_CHECKING:
+    from wsgate.auth.authenticator import Authenticator
 
 log = structlog.get_logger("wsgate.hub")
 
-HEARTBEAT_S = 0.02
+HEARTBEAT_S = 0.1  # pings and time limits need no more
+QUICK_HEARTBEAT_S = 0.02  # while somebody's max_rate, or a rate of all, has to be kept
 DURATIONS_S = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)  # of connections, in histograms
 NO_STATUS = 1005  # what the edge reports for a CLOSE without a code; never sent (RFC 6455 7.4.1)
 PING = Frame.ping()
-
-Portions = Generator[list[Lack] | None, Found | None, bytes]
 
 
 class Connection(Protocol):
@@ -97,7 +97,7 @@ class Hub(Intake):
         rules: Rules,
         limits: Limits,
         *,
-        flush_window_s: float = 0.0,
+        flush_window_s: float | None = 0.0,
         authenticator: Authenticator | None = None,
         capacity: Capacity | None = None,
         replay: Replay | None = None,
@@ -111,13 +111,12 @@ class Hub(Intake):
         if authenticator is not None:
             self.login = Login(authenticator, self, first_s=limits.auth_timeout_s)
         self._verbose = log.is_enabled_for(logging.DEBUG)  # else no argument of a line is made
-        self._heart = self._loop.call_later(HEARTBEAT_S, self._beat)
+        self._beat_in(HEARTBEAT_S)
         self.addresses = addresses
-        self.turns: Turns[Connection] = Turns(
-            self._loop, self._let_in, self._carry_out, self._broke
+        self.turns: Turns[Connection] = Turns(self._loop, self._let_in, self._carry_out, self.broke)
+        self.subscriptions: Subscriptions[Connection] = Subscriptions(
+            self, self.core, rules, limits, self._epochs, replay or _no_replay
         )
-        self.replays: Replays[Connection] = Replays(replay or _no_replay, self._replayed)
-        self._interrupted: dict[int, Portions] = {}  # by handle
         self.departures: Departures[Connection] = Departures(
             self, self._connections.values(), limits
         )
@@ -149,7 +148,7 @@ class Hub(Intake):
             return
         self.departures.came(connection)
         if self._feeds_stale:
-            self._reply(connection, protocol.encode_feed("stale"))
+            self.respond(connection, protocol.encode_feed("stale"))
         if self.login is not None:
             self.turns.enter(connection)
         if self._verbose:
@@ -175,7 +174,9 @@ class Hub(Intake):
         try:
             command = session.handle(message)
             if isinstance(command, Subscribe):
-                return self._subscribe(connection, command)
+                if command.max_rate:
+                    self._quicken()
+                return self.subscriptions.command(connection, command)
             if isinstance(command, Unsubscribe):
                 self._unsubscribe(connection, command)
             elif isinstance(command, Auth):
@@ -183,20 +184,20 @@ class Hub(Intake):
                 self.login.command(connection, command)
             elif isinstance(command, Pause):
                 self.core.delivery.pause(connection.handle)
-                self._reply(connection, protocol.encode_paused(command.id))
+                self.respond(connection, protocol.encode_paused(command.id))
             elif isinstance(command, Resume):
                 self.core.delivery.unpause(connection.handle)
-                self._reply(connection, protocol.encode_resumed(command.id))
+                self.respond(connection, protocol.encode_resumed(command.id))
                 self._flushing.publications_wait()
             else:
-                self._reply(connection, protocol.encode_pong(command.id))
+                self.respond(connection, protocol.encode_pong(command.id))
         except ProtocolError as error:
-            self._reply(connection, protocol.encode_error(error))
+            self.respond(connection, protocol.encode_error(error))
             if error.close is not None:
                 self._end(connection, error.close, flush_owed=True)
         return None
 
-    def _broke(self, connection: Connection) -> None:
+    def broke(self, connection: Connection) -> None:
         """What it asked for, a while ago, could not be done, and that is our fault."""
         if self.is_open(connection):
             self.lock_out(connection, CloseCode.INTERNAL_ERROR)
@@ -223,7 +224,8 @@ class Hub(Intake):
             connection.close_transport()
             return
         answer = Frame.close(None if code == NO_STATUS else code)
-        self.core.delivery.end(connection.handle, answer, False)
+        # Who obeys when he is sent away shall have no less than who waits to be closed.
+        self.core.delivery.end(connection.handle, answer, connection.sent_away)
         self._await_close(connection)
 
     def failed(self, connection: Connection, code: int, reason: str) -> None:
@@ -247,8 +249,7 @@ class Hub(Intake):
         self.durations.observe((now_ms() - connection.opened_ms) / 1000)
         if self.login is not None:
             self.login.left(connection)
-        self.replays.left(connection)
-        self._interrupted.pop(connection.handle, None)
+        self.subscriptions.left(connection)
         self.core.release(connection.handle)
         del self._connections[connection.handle]
         self.capacity.leave()
@@ -272,52 +273,15 @@ class Hub(Intake):
 
     # ----------------------------------------------------------------------------------- commands
 
-    def _subscribe(self, connection: Connection, command: Subscribe) -> Rest | None:
-        portions = subscribe(
-            self.core,
-            connection.handle,
-            command,
-            self._rules,
-            connection.session.permissions,
-            self._limits.subscriptions_max,
-            self._epochs,
-        )
-        return self._go_on_subscribing(connection, portions, None)
-
-    def _go_on_subscribing(
-        self, connection: Connection, portions: Portions, found: Found | None
-    ) -> Rest | None:
-        if connection.end_reason is not None:
-            return None
-        try:
-            lacks = portions.send(found)
-        except StopIteration as end:
-            self._reply(connection, end.value)
-            return None
-        except ProtocolError as error:
-            self._reply(connection, protocol.encode_error(error))
-            return None
-        if lacks and self.replays.begin(connection, lacks):
-            self._interrupted[connection.handle] = portions
-            return None
-        return partial(self._go_on_subscribing, connection, portions, None)
-
-    def _replayed(self, connection: Connection, found: Found, messages: list[bytes]) -> None:
-        """What the origin still has of what the connection missed is there."""
-        portions = self._interrupted.pop(connection.handle)
-        try:
-            finish(self._go_on_subscribing(connection, portions, found))
-            self.go_on(connection, messages)
-        except Exception:
-            log.exception("a subscription could not be recovered")
-            self._broke(connection)
+    def _filled(self) -> None:
+        self.subscriptions.filled()
 
     def _unsubscribe(self, connection: Connection, command: Unsubscribe) -> None:
         for name in command.channels:
             self.core.unsubscribe(connection.handle, name)
-        self._reply(connection, protocol.encode_unsubscribed(command.channels, command.id))
+        self.respond(connection, protocol.encode_unsubscribed(command.channels, command.id))
 
-    def _reply(self, connection: Connection, message: bytes) -> None:
+    def respond(self, connection: Connection, message: bytes) -> None:
         self.core.delivery.reply(connection.handle, Frame.text(message))
         self._flushing.replies_wait()
 
@@ -327,7 +291,7 @@ class Hub(Intake):
         """The client has a new identity: what that does not permit ends."""
         identity = connection.session.identity
         assert identity is not None, "authorized as nobody"
-        self._reply(connection, protocol.encode_authorized(identity.expires_at_s, reply_to))
+        self.respond(connection, protocol.encode_authorized(identity.expires_at_s, reply_to))
         ended = [
             name
             for name in self.core.subscriptions_of(connection.handle)
@@ -336,10 +300,10 @@ class Hub(Intake):
         for name in ended:
             self.core.unsubscribe(connection.handle, name)
         if ended:
-            self._reply(connection, protocol.encode_unsubscribed(ended))
+            self.respond(connection, protocol.encode_unsubscribed(ended))
 
     def refuse(self, connection: Connection, error: ProtocolError) -> None:
-        self._reply(connection, protocol.encode_error(error))
+        self.respond(connection, protocol.encode_error(error))
 
     def lock_out(self, connection: Connection, code: CloseCode) -> None:
         self._end(connection, code, flush_owed=True)
@@ -374,7 +338,7 @@ class Hub(Intake):
     # --------------------------------------------------------------- what is decided at departures
 
     def tell_to_reconnect(self, connection: Connection, after_ms: int) -> None:
-        self._reply(connection, protocol.encode_reconnect(after_ms))
+        self.respond(connection, protocol.encode_reconnect(after_ms))
 
     def see_off(self, connection: Connection, reason: str | None) -> None:
         if reason is not None:
@@ -425,7 +389,8 @@ class Hub(Intake):
     # --------------------------------------------------------------------------------------- time
 
     def _beat(self) -> None:
-        self._heart = self._loop.call_later(HEARTBEAT_S, self._beat)
+        quick = self.regulator is not None or self.core.paced_connections
+        self._beat_in(QUICK_HEARTBEAT_S if quick else HEARTBEAT_S)
         for handle, timer in self.core.tick(now_ms()):
             connection = self._connections[handle]
             if timer == CLOSE_TIMER and connection.end_reason is None:
@@ -437,10 +402,21 @@ class Hub(Intake):
                     self.login.due(connection)
             else:
                 self._see_whether_alive(connection)
+        self.adapt_window()
         if self.regulator is not None:
             self.regulator.release()
         if self.core.owes_publications:
             self._flushing.publications_wait()
+
+    def _beat_in(self, delay_s: float) -> None:
+        self._beat_due_s = self._loop.time() + delay_s
+        self._heart = self._loop.call_at(self._beat_due_s, self._beat)
+
+    def _quicken(self) -> None:
+        """There is a clock, perhaps the first."""
+        if self._beat_due_s > self._loop.time() + QUICK_HEARTBEAT_S:
+            self._heart.cancel()
+            self._beat_in(QUICK_HEARTBEAT_S)
 
     def _see_whether_alive(self, connection: Connection) -> None:
         """Once an interval: ping who was silent, and cut off who did not answer the last ping.
@@ -465,7 +441,7 @@ class Hub(Intake):
         self.turns.stop()
         if self.login is not None:
             await self.login.stop()
-        await self.replays.stop()
+        await self.subscriptions.stop()
         self._heart.cancel()
         self._flushing.stop()
 

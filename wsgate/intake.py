@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections import Counter
 from collections.abc import Collection, Sequence
 
@@ -14,7 +15,13 @@ import orjson
 import structlog
 
 from wsgate import protocol
-from wsgate.control import REVOKE_SUBJECT, BadControl, revoked_subjects
+from wsgate.control import (
+    GAP_SUBJECT,
+    REVOKE_SUBJECT,
+    BadControl,
+    missed_channels,
+    revoked_subjects,
+)
 from wsgate.core.fanout import Fanout
 from wsgate.core.frame import Frame
 from wsgate.core.recovery import OWN_EPOCH
@@ -29,6 +36,7 @@ from wsgate.limits import Limits
 from wsgate.regulator import Regulator
 from wsgate.rules import Rule, Rules
 from wsgate.throttle import Throttle
+from wsgate.window import AdaptiveWindow
 
 log = structlog.get_logger("wsgate.hub")
 
@@ -38,7 +46,10 @@ COMPLAINT_INTERVAL_S = 10.0
 class Intake:
     """A ``wsgate.sources.Feed``. ``sink`` is where the core's bytes go."""
 
-    def __init__(self, sink: Sink, rules: Rules, limits: Limits, *, flush_window_s: float) -> None:
+    def __init__(
+        self, sink: Sink, rules: Rules, limits: Limits, *, flush_window_s: float | None
+    ) -> None:
+        """``flush_window_s`` of None: it adapts."""
         self._loop = asyncio.get_running_loop()
         self._rules = rules
         self._limits = limits
@@ -58,8 +69,12 @@ class Intake:
             now_ms=now_ms(),
         )
         self._epochs = Epochs(self.core)
-        self._flushing = Flushing(self._loop, self.core, flush_window_s, self._after_flush)
+        self._flushing = Flushing(self._loop, self.core, flush_window_s or 0.0, self._after_flush)
+        self._adaptive: AdaptiveWindow | None = None
+        if flush_window_s is None:
+            self._adaptive = AdaptiveWindow(self._loop.time(), time.process_time())
         self._feeds_stale: set[str] = set()
+        self._feeds_begun: set[str] = set()  # those that were live once
         self.regulator: Regulator | None = None
         if limits.publications_per_s is not None or limits.broadcasts_per_s is not None:
             self.regulator = Regulator(self, limits, self._loop.time)
@@ -70,6 +85,17 @@ class Intake:
     @property
     def rules(self) -> Rules:
         return self._rules
+
+    @property
+    def window_s(self) -> float:
+        """How long publications wait for others to share a write."""
+        return self._flushing.window_s
+
+    def adapt_window(self) -> None:
+        """Look whether another window would do better; cheap."""
+        if self._adaptive is not None:
+            self._adaptive.look(self._loop.time(), time.process_time())
+            self._flushing.window_s = self._adaptive.window_s
 
     @property
     def latency(self) -> Histogram:
@@ -180,11 +206,15 @@ class Intake:
     def control(self, subject: str, payload: bytes) -> None:
         """Carry out what a backend tells the gateway itself; counted if that is nonsense."""
         try:
+            if subject == GAP_SUBJECT:
+                self.feed_gap("control", missed_channels(payload))
+                return
             if subject != REVOKE_SUBJECT:
                 raise BadControl("there is no such control subject")
             subjects = revoked_subjects(payload)
         except BadControl as error:
-            self.controls_refused += 1
+            if subject != GAP_SUBJECT:
+                self.controls_refused += 1
             if self._complaints.admit("control") is not None:
                 log.warning(
                     "control message refused",
@@ -207,7 +237,11 @@ class Intake:
     def feed_live(self, source: str, missed: Sequence[str]) -> None:
         """A source receives everything again; ``missed``: subjects that may have holes."""
         was_stale = source in self._feeds_stale
+        was_filling = self.filling
         self._feeds_stale.discard(source)
+        self._feeds_begun.add(source)
+        if was_filling and not self.filling:
+            self._filled()
         if was_stale and not self._feeds_stale:
             self._tell_all(protocol.encode_feed("live"))
         if missed:
@@ -218,6 +252,15 @@ class Intake:
         frame = Frame.text(protocol.encode_gap(list(missed)))
         self.core.delivery.announce_gap(frame, (1 << len(self._rules)) - 1)
         self._flushing.publications_wait()
+
+    @property
+    def filling(self) -> bool:
+        """Whether a source has yet to tell where its channels stand."""
+        return not self._feeds_stale <= self._feeds_begun
+
+    def _filled(self) -> None:
+        """Every source has told that now."""
+        raise NotImplementedError
 
     def _tell_all(self, message: bytes) -> None:
         self.core.delivery.tell_all(Frame.feed(message))

@@ -12,11 +12,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 import structlog
 
-from wsgate.auth.authenticator import Authenticator
 from wsgate.auth.carriers import Credential, CredentialKind
 from wsgate.auth.identity import (
     Identity,
@@ -28,6 +27,9 @@ from wsgate.auth.identity import (
 )
 from wsgate.protocol import Auth, CloseCode, CommandId, ErrorCode, ProtocolError
 from wsgate.session import Session
+
+if TYPE_CHECKING:
+    from wsgate.auth.authenticator import Authenticator
 
 log = structlog.get_logger("wsgate.login")
 

@@ -18,4 +18,5 @@ class Orders:
     listening: int
     board: int
     addresses: int | None  # None: there is no limit by address
+    live_sources: tuple[str, ...]  # of the supervisor's, as it begins; then it is told
     blueprint: Blueprint

@@ -7,6 +7,7 @@ it gets the first value of any.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -43,11 +44,12 @@ def subscribe(
     permissions: Permissions,
     subscriptions_max: int,
     epochs: Epochs,
+    recoveries: Counter[str],
 ) -> Generator[list[Lack] | None, Found | None, bytes]:
     """Yield after each portion but the last; return the reply.
 
     What is yielded is asked of the origin, and what that has is sent. Raises ProtocolError, with
-    nothing subscribed to. The connection must be there each time.
+    nothing subscribed to. The connection must be there each time. Recoveries are counted.
     """
     names = command.channels
     room = subscriptions_max - core.subscription_count(handle)
@@ -92,6 +94,7 @@ def subscribe(
         recovered = core.catch_up(handle, name, *place, earlier)
         entry = subscribed.setdefault(name, core.position_of(name))
         entry["recovered"] = recovered
+        recoveries["whole" if recovered else "refused"] += 1
     return encode_subscribed(subscribed, errors, command.id)
 
 

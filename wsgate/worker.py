@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 import uvloop
 
+import wsgate.lean  # noqa: F401  # before whatever loads nats-py
 from wsgate import log
 from wsgate.addresses import AddressCounts, Tables
 from wsgate.app import Gateway
@@ -60,6 +61,7 @@ async def work(orders: Orders) -> int:
         capacity=Capacity(orders.blueprint.limits.connections_max, board, orders.line),
         addresses=_addresses(orders),
         redeem=redeem,
+        live_sources=orders.live_sources,
     )
     try:
         await gateway.start()

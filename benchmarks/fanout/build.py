@@ -21,13 +21,13 @@ def has_zlib() -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def build(name: str) -> Path:
-    """The program, compiled anew if any of the sources is newer."""
+def build(name: str, sources: Path = SOURCES) -> Path:
+    """The program, compiled anew if any of its sources, or of the headers here, is newer."""
     OUT.mkdir(exist_ok=True)
     program = OUT / name
-    newest = max(path.stat().st_mtime for path in SOURCES.glob("*.[ch]"))
+    newest = max(path.stat().st_mtime for path in [*SOURCES.glob("*.[ch]"), *sources.glob("*.c")])
     if not program.exists() or program.stat().st_mtime < newest:
-        source = SOURCES / f"{name}.c"
+        source = sources / f"{name}.c"
         # Under a name of its own until it is whole: others may be building it, too.
         unfinished = OUT / f"{name}.{os.getpid()}"
         command = [compiler(), *CFLAGS, "-o", str(unfinished), str(source)]

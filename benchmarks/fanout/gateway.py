@@ -20,10 +20,15 @@ class Gateway:
     port: int
     admin_port: int
 
-    def metrics(self) -> dict[str, float]:
+    def page(self) -> str:
+        """/metrics, as it is."""
         url = f"http://127.0.0.1:{self.admin_port}/metrics"
         with urllib.request.urlopen(url, timeout=10) as answer:
-            return summed(answer.read().decode())
+            text: str = answer.read().decode()
+            return text
+
+    def metrics(self) -> dict[str, float]:
+        return summed(self.page())
 
 
 @contextmanager
@@ -36,6 +41,7 @@ def gateway(bench: Bench, nats_port: int, settings: Mapping[str, str]) -> Iterat
         "WS_PORT": str(port),
         "WS_ADMIN_PORT": str(admin_port),
         "LOG_LEVEL": "warning",
+        "WS_DRAIN_DELAY_S": "0",  # there is no load balancer to wait for
         **settings,
     }
     command = [sys.executable, "-m", "wsgate", "serve"]

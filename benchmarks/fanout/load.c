@@ -52,6 +52,14 @@ static int epoll;
 static uint64_t finish_at, last_delivery_ns, begun_ns, ready_ns;
 static bool finishing, stopping;
 
+/* Of those that are still there: after some went away, what the others should have had is known, the sum is not. */
+static uint64_t live_deliveries(void) {
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < want.connections; i++)
+        if (connections[i].stage == LIVE) sum += tally.received[i];
+    return sum;
+}
+
 static void print_totals(const char *event) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -64,9 +72,9 @@ static void print_totals(const char *event) {
            (unsigned long long)tally.duplicates, (unsigned long long)tally.reordered,
            (unsigned long long)tally.unasked, (unsigned long long)tally.damaged, (unsigned long long)seen.gaps,
            (unsigned long long)seen.feeds, (unsigned long long)seen.errors, (unsigned long long)seen.closes);
-    printf("\"deflated\":%llu,\"deltas\":%llu,\"keyframes\":%llu,\"wire_bytes\":%llu,",
-           (unsigned long long)seen.deflated, (unsigned long long)seen.deltas, (unsigned long long)seen.keyframes,
-           (unsigned long long)seen.wire_bytes);
+    printf("\"live_deliveries\":%llu,\"deflated\":%llu,\"deltas\":%llu,\"keyframes\":%llu,\"wire_bytes\":%llu,",
+           (unsigned long long)live_deliveries(), (unsigned long long)seen.deflated, (unsigned long long)seen.deltas,
+           (unsigned long long)seen.keyframes, (unsigned long long)seen.wire_bytes);
     printf("\"turns\":%llu,\"empty_turns\":%llu,\"busy_s\":%.6f,\"cpu_s\":%.6f,\"connect_s\":%.6f,",
            (unsigned long long)effort.turns, (unsigned long long)effort.empty_turns, (double)effort.busy_ns / 1e9,
            (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
@@ -346,6 +354,7 @@ int main(int argc, char **argv) {
     tally.each = want.each;
     tally.channels = must(calloc((size_t)want.connections * want.each, sizeof *tally.channels));
     tally.next = must(calloc((size_t)want.connections * want.each, sizeof *tally.next));
+    tally.received = must(calloc(want.connections, sizeof *tally.received));
     choose_channels();
     epoll = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event events[EVENTS], input = {.events = EPOLLIN, .data.u32 = STDIN};

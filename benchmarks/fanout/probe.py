@@ -34,6 +34,8 @@ def _masked(text: bytes) -> bytes:
 
 def _message(stream: Any) -> dict[str, Any]:
     head = stream.read(2)
+    if head[:1] == b"\x88":
+        raise OSError(f"closed {int.from_bytes(stream.read(2), 'big')}")
     if len(head) < 2 or head[0] != 0x81:
         raise OSError("not a text frame")
     length = head[1]
@@ -49,6 +51,8 @@ def subscribe(port: int, channel: str, query: str = "") -> dict[str, Any]:
         connection.sendall(REQUEST.format(port=port, query=query).encode())
         stream = connection.makefile("rb")
         status = stream.readline()
+        if not status:
+            raise ConnectionResetError("ended before it answered")
         if b" 101 " not in status:
             raise OSError(f"upgrade refused: {status!r}")
         while stream.readline().strip():

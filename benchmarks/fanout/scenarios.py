@@ -34,6 +34,8 @@ class Scenario:
     rate: float = 1.0
     """Updates per second on each channel."""
     window_ms: int = 0
+    adapts: bool = False
+    """The gateway finds its window by itself, up to `window_ms`, which the floor always has."""
     connections: int = 10_000
     tokens: str = ""
     """Each client has a JWT of its own, signed by this algorithm; empty: none is asked for."""
@@ -108,6 +110,42 @@ SCENARIOS = (
             Target("lost", 0),
             Target("reordered", 0),
         ),
+    ),
+    Scenario(
+        name="half-million",
+        about="the same at 5 updates/s a channel, the window left to the gateway",
+        kind=Kind.STREAM,
+        channels="token.c%02u.comment",
+        per_template=100,
+        each=10,
+        rate=5,
+        window_ms=100,
+        adapts=True,
+        targets=(
+            Target("latency_p99_ms", 300),
+            Target("behind_share", 0.01),
+            Target("lost", 0),
+            Target("reordered", 0),
+        ),
+    ),
+    Scenario(
+        name="quiet",
+        about="100 on one event channel, 10 updates/s, no window",
+        kind=Kind.STREAM,
+        channels="token.bench.comment",
+        rate=10,
+        connections=100,
+        targets=(Target("lost", 0),),
+    ),
+    Scenario(
+        name="quiet-auto",
+        about="the same, the window left to the gateway",
+        kind=Kind.STREAM,
+        channels="token.bench.comment",
+        rate=10,
+        adapts=True,
+        connections=100,
+        targets=(Target("latency_p99_ms", 5), Target("lost", 0)),
     ),
     Scenario(
         name="memory",

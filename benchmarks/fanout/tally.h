@@ -38,6 +38,7 @@ struct tally {
     unsigned each;      /* channels a connection subscribes to */
     uint16_t *channels; /* [connection][each] */
     uint32_t *next;     /* [connection][each]: the counter that must come next; 0: none came yet */
+    uint64_t *received; /* [connection]: its deliveries */
     uint64_t deliveries, bytes;
     uint64_t lost, duplicates, reordered; /* jumps ahead (by how many), the last one again, older ones */
     uint64_t unasked, damaged;            /* not subscribed to; not the frame or payload that was sent */
@@ -84,6 +85,7 @@ static inline void tally_publication(struct tally *tally, unsigned connection, c
         return;
     }
     tally->deliveries++;
+    tally->received[connection]++;
     tally->bytes += length;
     tally_count(tally, connection, (unsigned)channel, (uint32_t)counter);
     histogram_add(&tally->latency, now - sent);

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.fanout import probe
 from benchmarks.fanout.build import build
 from benchmarks.fanout.child import Child, Failure
-from benchmarks.fanout.sample import Sample, sample
+from benchmarks.fanout.sample import Sample, disturbance, sample
 from benchmarks.fanout.scenarios import Kind, Scenario
 from benchmarks.fanout.tokens import Tokens, make
 
@@ -92,10 +92,11 @@ class Bench:
                 "WS_ADMIN_PORT": str(admin_port),
                 "WS_AUTH": "none",
                 "WS_MAX_CONNECTIONS": str(scenario.connections + others + 100),
-                "WS_FLUSH_WINDOW_MS": str(scenario.window_ms),
+                "WS_FLUSH_WINDOW_MS": "auto" if scenario.adapts else str(scenario.window_ms),
                 "WS_DEFLATE": str(name == DEFLATE).lower(),
                 "WS_DELTA": str(name == DELTA).lower(),
                 "LOG_LEVEL": "warning",
+                "WS_DRAIN_DELAY_S": "0",  # there is no load balancer to wait for
                 **(tokens.settings if tokens else {}),
             }
         with self._child(name, command, self.server_core, environment) as child:
@@ -313,15 +314,13 @@ def handshake(bench: Bench, scenario: Scenario, name: str, nats_port: int) -> Fi
 def _cost(before: Sample, after: Sample, units: int, unit: str) -> Figures:
     span_s = after.at_s - before.at_s
     cpu_s = after.cpu_s - before.cpu_s
-    server_core_s = after.server_core_s - before.server_core_s
-    other_core_s = after.other_core_s - before.other_core_s
-    rest_s = after.own_s - before.own_s - cpu_s
+    of_server, of_clients = disturbance(before, after)
     return {
         f"cpu_us_per_{unit}": cpu_s / units * 1e6,
         f"user_us_per_{unit}": (after.user_s - before.user_s) / units * 1e6,
         "cpu_share": cpu_s / span_s,
-        "disturbance_share": max(0.0, server_core_s - cpu_s) / span_s,
-        "disturbance_share_clients": max(0.0, other_core_s - rest_s) / span_s,
+        "disturbance_share": of_server,
+        "disturbance_share_clients": of_clients,
     }
 
 

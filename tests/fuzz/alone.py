@@ -36,6 +36,7 @@ async def alone() -> AsyncIterator[Alone]:
         handle=0, window_bits=0, speaks_delta=False,
         credential=None, session=None, end_reason=None, heard=True,
         pinged=False, close_sent=False, ended=False, peer="-",
+        sent_away=False, messages=0, traffic=(0, 0),
         close_transport=lambda: None, abort=lambda: None,
     )  # fmt: skip
     hub.opened(client)

@@ -49,7 +49,12 @@ class NatsLike:
 
     def snapshot(self) -> dict[str, int | float | str]:
         keys = [*feeds.TOTALS, *feeds.LEVELS]
-        return {"server": "nats://x", **{key: place for place, key in enumerate(keys, 1)}}
+        return {
+            "server": "nats://x",
+            **{key: place for place, key in enumerate(keys, 1)},
+            "resets.silent": 7,
+            "stream_seq.TOKENS": 8,
+        }
 
 
 @dataclass
@@ -122,6 +127,9 @@ class Client:
     peer = "somebody"
     session: Any = None
     established = True
+    sent_away = False
+    messages = 0
+    traffic = (0, 0)
 
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...

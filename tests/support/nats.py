@@ -55,11 +55,16 @@ class NatsServer:
         self._name = f"test-{uuid.uuid4().hex}"
         self._has_run = False
         self.config = config
-        self.port = _free_port()
+        self.port = free_port()
 
     @property
     def url(self) -> str:
         return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def name(self) -> str:
+        """As the server calls itself."""
+        return self._name
 
     @property
     def log(self) -> str:
@@ -75,7 +80,7 @@ class NatsServer:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"nats-server does not start:\n{self.log}")
             if not self._has_run:
-                self.port = _free_port()
+                self.port = free_port()
         self._has_run = True
         return self
 
@@ -195,7 +200,7 @@ def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
         server.kill()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that was free a moment ago."""
     while True:
         port = random.choice(_PORTS)

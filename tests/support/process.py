@@ -1,4 +1,5 @@
-"""A real ``wsgate serve``: another process, on free ports, watched through what operators see.
+"""A real ``wsgate serve``, or ``wsgate aggregate``: another process, on free ports, watched through
+what operators see.
 
     from tests.support.process import GatewayProcess, gateway_process  # the last is a fixture
 
@@ -35,6 +36,10 @@ class GatewayProcess:
     ``descriptors``: how many files it may have open at most.
     """
 
+    command = "serve"
+    up = "listening"
+    """What it says when it is."""
+
     def __init__(
         self, directory: Path, *, descriptors: int | None = None, **settings: object
     ) -> None:
@@ -66,7 +71,7 @@ class GatewayProcess:
 
         with self._output.open("wb") as output, self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "wsgate", "serve"],
+                [sys.executable, "-m", "wsgate", self.command],
                 stdout=output,
                 stderr=errors,
                 env=self._environment,
@@ -113,7 +118,7 @@ class GatewayProcess:
         return self._errors.read_text()
 
     def _listening(self) -> dict[str, Any]:
-        return next((event for event in self.log if event["event"] == "listening"), {})
+        return next((event for event in self.log if event["event"] == self.up), {})
 
     @property
     def port(self) -> int:
@@ -150,6 +155,16 @@ class GatewayProcess:
         until(lambda: condition(self.metric(name)), f"{name} to be as it should")
 
 
+class AggregatorProcess(GatewayProcess):
+    """The same of what stands between backends and gateways."""
+
+    command = "aggregate"
+    up = "aggregating"
+
+    def __init__(self, directory: Path, **settings: object) -> None:
+        super().__init__(directory, **{"WS_AGGREGATE_FROM": "raw", **settings})
+
+
 def until(condition: Callable[[], object], what: str) -> None:
     """Look again and again: another process cannot notify."""
     deadline = time.monotonic() + DEADLINE_S
@@ -172,3 +187,19 @@ def gateway_process(tmp_path: Path) -> Iterator[Callable[..., GatewayProcess]]:
     finally:
         for gateway in made:
             gateway.kill()
+
+
+@pytest.fixture
+def aggregator_process(tmp_path: Path) -> Iterator[Callable[..., AggregatorProcess]]:
+    """The same for aggregators."""
+    made: list[AggregatorProcess] = []
+
+    def make(**settings: Any) -> AggregatorProcess:
+        made.append(AggregatorProcess(tmp_path / "aggregator", **settings))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for aggregator in made:
+            aggregator.kill()

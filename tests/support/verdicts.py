@@ -7,8 +7,9 @@ from typing import Any
 from tests.support.issuer import ALGORITHMS, NOW_S, SECRET, public_key
 from wsgate.auth.identity import Identity, TokenExpired, TokenRefused
 from wsgate.auth.keyset import Key, KeySet, from_secret
+from wsgate.auth.options import TokenOptions
 from wsgate.auth.permissions import NOTHING
-from wsgate.auth.verifier import TokenOptions, Verifier
+from wsgate.auth.verifier import Verifier
 
 ALL_KEYS = KeySet([Key(one, public_key(one), f"{one}-key") for one in ALGORITHMS])
 SECRET_ONLY = from_secret(SECRET)

@@ -28,6 +28,9 @@ __all__ = ["nats_server", "new_server"]
 # Delivery
 
 
+JETSTREAM_TOTALS = ("streams", "restored", "repeated", "replays", "replays_failed")
+
+
 def test_every_message_arrives_in_order_and_untouched(nats_server: NatsServer) -> None:
     async def test() -> None:
         feed = RecordingFeed()
@@ -57,6 +60,7 @@ def test_every_message_arrives_in_order_and_untouched(nats_server: NatsServer) -
                 "errors": 0,
                 "pending_bytes": 0,
                 "denied": 0,
+                **dict.fromkeys(JETSTREAM_TOTALS, 0),
             }
 
     run(test())

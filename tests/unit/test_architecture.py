@@ -25,22 +25,27 @@ ALLOWED = {
     "limits": {"protocol"},
     "throttle": set(),
     "backoff": set(),
+    "raw_json": set(),
     "descriptors": set(),
     "proxy_protocol": set(),
     "networks": set(),
     "rates": set(),
     "addresses": set(),
     "origins": set(),
-    "control": {"auth"},
+    "control": {"auth", "protocol"},
     "log": set(),
-    "blueprint": COMMON | {"auth", "log"},
-    "settings": COMMON | {"auth", "blueprint", "control", "log", "networks", "origins"},
+    "renaming": set(),
+    "signals": set(),
+    "blueprint": COMMON | {"auth", "log", "renaming"},
+    "settings": COMMON
+    | {"auth", "blueprint", "control", "log", "networks", "origins", "raw_json", "renaming"},
     "core": set(),
     "edge": {"core", "throttle", "networks", "proxy_protocol", "rates"},
     "deflate": set(),
     "delta": set(),
     "session": COMMON | {"auth"},
     "replays": {"session"},
+    "filling": {"protocol", "session"},
     "subscribing": COMMON | {"auth", "core", "epochs", "replays"},
     "login": COMMON | {"auth", "session"},
     "histogram": set(),
@@ -49,16 +54,21 @@ ALLOWED = {
     "flush": {"core", "histogram"},
     "turns": set(),
     "epochs": {"core", "rules"},
+    "window": set(),
     "intake": COMMON
-    | {"control", "core", "deflate", "delta", "epochs", "flush", "histogram", "regulator"},
+    | {"control", "core", "deflate", "delta", "epochs", "flush", "histogram"}
+    | {"regulator", "window"},
     "board": set(),
     "capacity": {"board"},
     "departures": {"limits"},
+    "subscriptions": COMMON
+    | {"core", "epochs", "filling", "replays", "session", "subscribing", "turns"},
     "hub": COMMON
     | {"addresses", "auth", "capacity", "departures", "intake", "login", "session"}
-    | {"core", "flush", "histogram", "replays", "subscribing", "turns"},
+    | {"core", "flush", "histogram", "replays", "subscriptions", "turns"},
     "auth": COMMON,
-    "sources": COMMON,
+    "lean": set(),
+    "sources": COMMON | {"lean", "raw_json"},
     "upgrade": COMMON | {"auth", "deflate", "hub", "edge", "networks", "origins"},
     "metrics": {"auth", "histogram", "hub", "procfs", "regulator", "sources"},
     "app": COMMON
@@ -68,15 +78,30 @@ ALLOWED = {
     "orders": {"blueprint"},
     "heap": set(),
     "procfs": set(),
-    "desk": {"app", "auth", "channel", "heap", "metrics"},
-    "worker": {"addresses", "app", "auth", "board", "capacity", "channel", "desk", "log", "orders"},
+    "desk": {"app", "auth", "channel", "heap", "metrics", "sources"},
+    "worker": {
+        "lean",
+        "addresses",
+        "app",
+        "auth",
+        "board",
+        "capacity",
+        "channel",
+        "desk",
+        "log",
+        "orders",
+    },
     "admin": set(),
-    "supervisor": {"addresses", "admin", "auth", "blueprint", "board", "channel", "descriptors"}
-    | {"edge", "metrics", "orders", "procfs", "settings"},
+    "supervisor": COMMON
+    | {"addresses", "admin", "auth", "blueprint", "board", "channel", "descriptors", "edge"}
+    | {"metrics", "orders", "procfs", "raw_json", "settings", "signals", "sources"},
+    "aggregate": COMMON
+    | {"admin", "blueprint", "control", "histogram", "metrics", "settings", "signals", "sources"},
+    "client": {"protocol", "rules", "backoff"},
     "tools": COMMON
     | {"auth", "blueprint", "control", "descriptors", "edge", "log", "settings"}
     | {"sources", "supervisor"},
-    "cli": {"log", "settings", "supervisor", "tools"},
+    "cli": {"aggregate", "log", "settings", "supervisor", "tools"},
     "__main__": {"cli", "tools"},
     "__init__": set(),
 }
@@ -186,15 +211,30 @@ except SystemExit as end:
 """
     loaded = modules_loaded_by(code)
     assert {"wsgate.supervisor.fleet", "wsgate.settings.reading", "wsgate.log"} <= loaded
-    assert not [name for name in loaded if name.startswith("wsgate.tools")]
+    unwanted = ("wsgate.tools", "wsgate.aggregate", "wsgate.client", "websockets")
+    assert not [name for name in loaded if name.startswith(unwanted)]
     assert not loaded & {"wsgate.hub", "picows", "nats", "uvloop"}, "what only workers need"
+
+
+def test_the_aggregator_never_loads_the_hub() -> None:
+    loaded = modules_loaded_by("import wsgate.aggregate.run")
+    assert {"wsgate.sources.nats", "wsgate.admin"} <= loaded
+    assert not loaded & {"wsgate.hub", "picows", "wsgate.app"}
+    assert not [
+        name
+        for name in loaded
+        if name.startswith(("wsgate.core", "wsgate.edge", "wsgate.supervisor", "wsgate.tools"))
+    ]
+
+
+UNWANTED = ("wsgate.tools", "wsgate.supervisor", "wsgate.aggregate", "wsgate.client", "websockets")
 
 
 def test_a_worker_never_loads_what_only_the_supervisor_needs() -> None:
     loaded = modules_loaded_by("import wsgate.worker")
     assert {"wsgate.hub", "wsgate.desk"} <= loaded
     assert not loaded & {"pydantic", "pydantic_settings", "typer", "wsgate.settings"}
-    assert not [name for name in loaded if name.startswith(("wsgate.tools", "wsgate.supervisor"))]
+    assert not [name for name in loaded if name.startswith(UNWANTED)]
 
 
 def test_the_command_line_alone_loads_little() -> None:
@@ -224,6 +264,25 @@ except SystemExit as end:
 def test_the_core_alone_loads_no_io() -> None:
     loaded = modules_loaded_by("import wsgate.core.fanout")
     assert not loaded & (IO - {"time"})  # every interpreter loads that one
+
+
+CLIENT_IO = {"__init__", "client", "subscription", "transport"}
+
+
+def test_the_client_decides_without_io() -> None:
+    for source in (PACKAGE / "client").glob("*.py"):
+        if source.stem not in CLIENT_IO:
+            names = {name.partition(".")[0] for name in python_imports(source)}
+            assert not names & (IO | {"websockets"}), source
+            inner = {f"wsgate.client.{name}" for name in CLIENT_IO}
+            assert not set(python_imports(source)) & inner, source
+
+
+def test_the_client_loads_nothing_of_the_gateway() -> None:
+    loaded = modules_loaded_by("import wsgate.client")
+    ours = {part(name) for name in loaded if name.startswith("wsgate.")}
+    assert ours == {"client", "protocol", "rules", "backoff"}
+    assert not loaded & {"picows", "nats", "uvloop", "aiohttp", "pydantic", "typer", "structlog"}
 
 
 def test_both_places_build_with_the_same() -> None:

@@ -24,13 +24,14 @@ from wsgate.auth.identity import (
     TokenRefused,
     Undecided,
 )
+from wsgate.auth.jwks_url import JwksUrl
 from wsgate.auth.keys import KeySource
 from wsgate.auth.keyset import Key, KeySet, from_secret
 from wsgate.auth.limits import KeyLimits
-from wsgate.auth.origins import Given, JwksUrl, Origin
+from wsgate.auth.options import TokenOptions
+from wsgate.auth.origins import Given, Origin
 from wsgate.auth.permissions import EVERYTHING
 from wsgate.auth.tickets import Tickets
-from wsgate.auth.verifier import TokenOptions
 
 LIMITS = KeyLimits(
     refresh_interval_s=1e6, unknown_key_interval_s=0.01, backoff_base_s=1e6, backoff_cap_s=1e6

@@ -12,10 +12,10 @@ from tests.support.feed import until
 from tests.support.keys import ASKED_ONLY, FAST, FOR_EVER_S, key_set, names, running
 from tests.support.log import Log
 from tests.support.loop import on_loop
+from wsgate.auth.jwks_url import JwksUrl
 from wsgate.auth.keys import KeySource
 from wsgate.auth.keyset import KeySet, KeysUnusable
 from wsgate.auth.limits import KeyLimits
-from wsgate.auth.origins import JwksUrl
 
 
 class Loads:

@@ -24,10 +24,11 @@ from tests.support.issuer import public_key as public
 from tests.support.keys import ASKED_ONLY, FAST, names, running
 from tests.support.log import Log
 from tests.support.loop import on_loop
+from wsgate.auth.jwks_url import JwksUrl
 from wsgate.auth.keys import KeySource
 from wsgate.auth.keyset import KeysUnusable, from_secret
 from wsgate.auth.limits import KeyLimits
-from wsgate.auth.origins import Files, Given, JwksUrl
+from wsgate.auth.origins import Files, Given
 
 # Given outright
 

@@ -29,13 +29,15 @@ from wsgate import log
 from wsgate.auth.authenticator import Authenticator
 from wsgate.auth.carriers import BadCredentials, Credential, CredentialKind, find
 from wsgate.auth.identity import KeysUnavailable, TokenExpired, TokenRefused, Undecided
+from wsgate.auth.jwks_url import JwksUrl
 from wsgate.auth.keys import KeySource
 from wsgate.auth.keyset import KeysUnusable, from_jwks, from_pem, from_secret
 from wsgate.auth.limits import KeyLimits
-from wsgate.auth.origins import Files, Given, JwksUrl
+from wsgate.auth.options import TokenOptions
+from wsgate.auth.origins import Files, Given
 from wsgate.auth.permissions import NOTHING
 from wsgate.auth.tickets import Tickets
-from wsgate.auth.verifier import TokenOptions, Verifier
+from wsgate.auth.verifier import Verifier
 
 SECRET = "XYZZY-PLUGH-XYZZY-PLUGH-XYZZY-PLUGH"
 MARKS = ("XYZZY", "PLUGH", encoded(SECRET.encode())[:12])

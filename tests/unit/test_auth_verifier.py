@@ -22,8 +22,9 @@ from tests.support.verdicts import ALL_KEYS, HEADER, verdict, verifier
 from wsgate.auth.identity import Identity, KeyUnknown, Refusal, TokenRefused
 from wsgate.auth.keyset import Key, KeySet
 from wsgate.auth.limits import TOKEN_BYTES_MAX
+from wsgate.auth.options import TokenOptions
 from wsgate.auth.permissions import EVERYTHING, NOTHING
-from wsgate.auth.verifier import TokenOptions, Verifier
+from wsgate.auth.verifier import Verifier
 
 # Good ones
 

@@ -32,6 +32,7 @@ LIVE, STALE, LIVE_AGAIN = ("live", "nats"), ("stale", "nats"), ("live", "nats", 
 
 def make_source(feed: Feed, url: str, log: Log | None = None, **options: Any) -> NatsSource:
     options.setdefault("limits", LIMITS)
+    options.setdefault("streams", ())
     return NatsSource(feed, [url], SUBJECTS, log=(log or Log()).logger, **options)
 
 

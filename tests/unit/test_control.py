@@ -6,7 +6,15 @@ import json
 
 import pytest
 
-from wsgate.control import REVOKED_AT_ONCE_MAX, BadControl, revoked_subjects
+from wsgate.control import (
+    MISSED_AT_ONCE_MAX,
+    REVOKED_AT_ONCE_MAX,
+    BadControl,
+    control_subjects,
+    gap_message,
+    missed_channels,
+    revoked_subjects,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,3 +56,35 @@ def test_what_cannot_be_understood_cuts_nobody_off(payload: bytes) -> None:
     with pytest.raises(BadControl) as caught:
         revoked_subjects(payload)
     assert "user-1" not in str(caught.value)
+
+
+@pytest.mark.parametrize("channels", [["token.*.update"], ["a", "b.>"], ["a"] * MISSED_AT_ONCE_MAX])
+def test_of_what_some_is_missing(channels: list[str]) -> None:
+    assert missed_channels(gap_message(channels)) == tuple(channels)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"channels":"a"}',
+        b'{"channels":[]}',
+        b'{"channels":[7]}',
+        b'{"channels":["a..b"]}',
+        b'{"channels":["a\\u0000"]}',
+        gap_message(["a"] * (MISSED_AT_ONCE_MAX + 1)),
+    ],
+)
+def test_a_gap_that_cannot_be_understood_is_none(payload: bytes) -> None:
+    with pytest.raises(BadControl):
+        missed_channels(payload)
+
+
+def test_where_a_gateway_listens() -> None:
+    revoke, gap = "wsgate.control.revoke", "wsgate.control.gap"
+    assert control_subjects(revocations=False, gaps=False) == ()
+    assert control_subjects(revocations=True, gaps=False) == (revoke,)
+    assert control_subjects(revocations=False, gaps=True) == (gap,)
+    assert control_subjects(revocations=True, gaps=True) == (revoke, gap)

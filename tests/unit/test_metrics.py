@@ -287,6 +287,8 @@ def test_sources_report_what_they_have() -> None:
             assert seen[f"{named.name}_total", nats] == place
         for place, named in enumerate(feeds.LEVELS.values(), len(feeds.TOTALS) + 1):
             assert seen[named.name, nats] == place
+        assert seen["ws_feed_stream_resets_total", (("reason", "silent"), *nats)] == 7
+        assert seen["ws_feed_stream_seq", (*nats, ("stream", "TOKENS"))] == 8
 
         await gateway.sources[1].start()
         gateway.hub.publish("token.a.update", b"{}")

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prometheus_client.core import Metric
 
 from tests.support.metered import Gateway, Socket, with_gateway
+from wsgate.aggregate import aggregator
+from wsgate.aggregate.aggregator import Aggregator
+from wsgate.aggregate.measures import aggregate_metrics
 from wsgate.auth import authenticator as auth
 from wsgate.auth.keys import KeySource
 from wsgate.auth.keyset import from_secret
+from wsgate.auth.options import TokenOptions
 from wsgate.auth.origins import Given
 from wsgate.auth.permissions import NOTHING
 from wsgate.auth.tickets import Tickets
-from wsgate.auth.verifier import TokenOptions
 from wsgate.metrics import auth as auth_metrics
 from wsgate.metrics import connections, publications
 from wsgate.metrics.collector import GatewayCollector
 from wsgate.protocol import CloseCode
+from wsgate.rules import DEFAULT_RULES
+from wsgate.settings import Settings
+from wsgate.sources.poll import PollSource
+from wsgate.sources.poll_answer import Shape
 from wsgate.supervisor.fleet import Fleet
 from wsgate.supervisor.load import NO_LIMITS
-from wsgate.supervisor.measures import fleet_metrics
+from wsgate.supervisor.measures import (
+    fleet_metrics,
+    poll_metrics,
+    publishing_metrics,
+    relay_metrics,
+)
+from wsgate.supervisor.publishing import Publishing
+from wsgate.supervisor.relay import Relay
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "operations.md"
@@ -62,24 +78,50 @@ def test_every_total_of_the_core_is_a_metric() -> None:
     with_gateway(test)
 
 
-def documented() -> Iterator[tuple[str, str]]:
+def documented(heading: str = "| metric | what it is |") -> Iterator[tuple[str, str]]:
     lines = PAGE.read_text().splitlines()
-    for line in lines[lines.index("| metric | what it is |") + 2 :]:
+    for line in lines[lines.index(heading) + 2 :]:
         if not line.startswith("|"):
             return
         name, text = line.strip("| ").split(" | ", 1)
         yield name.strip("`"), text
 
 
-def collected(gateway: Gateway) -> list[tuple[str, str]]:
+def rows(families: Iterable[Metric]) -> list[tuple[str, str]]:
     """Each metric as the page has it: the name with its labels, and the help."""
-    fleet = Fleet(None, (), NO_LIMITS, None)  # type: ignore[arg-type]  # without slots it needs neither
     found = []
-    for family in (*fleet_metrics(fleet, Tickets()), *GatewayCollector(gateway).collect()):
+    for family in families:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(label for label in family.samples[0].labels if label != "le")
         found.append((f"{name}{{{labels}}}" if labels else name, family.documentation))
     return found
+
+
+def collected(gateway: Gateway) -> list[tuple[str, str]]:
+    relay = Relay(lambda: DEFAULT_RULES)
+    # Without slots it needs neither blueprint nor answers.
+    fleet = Fleet(None, (), NO_LIMITS, None, relay)  # type: ignore[arg-type]
+    publishing = Publishing("token", relay, lambda: None)  # type: ignore[arg-type, return-value]
+    return rows(
+        [
+            *fleet_metrics(fleet, Tickets()),
+            *relay_metrics(relay),
+            *poll_metrics(PollSource(relay, "http://x", Shape())),
+            *publishing_metrics(publishing),
+            *GatewayCollector(gateway).collect(),
+        ]
+    )
+
+
+def of_aggregator() -> list[tuple[str, str]]:
+    blueprint = Settings(ws_aggregate_from="raw").aggregation()
+    assert blueprint is not None
+    outlet: Any = None
+    return rows(aggregate_metrics(Aggregator(blueprint, outlet, lambda _: outlet)))
+
+
+def test_the_page_explains_every_metric_of_the_aggregator() -> None:
+    assert list(documented("| metric of `wsgate aggregate` | what it is |")) == of_aggregator()
 
 
 def test_the_page_explains_every_metric() -> None:
@@ -91,9 +133,9 @@ def test_the_page_explains_every_metric() -> None:
 
 def test_names_and_texts_follow_the_conventions() -> None:
     async def test(gateway: Gateway, sink: Socket) -> None:
-        rows = collected(gateway)
-        assert len({name for name, _ in rows}) == len(rows)
-        for name, text in rows:
+        found = [*collected(gateway), *of_aggregator()]
+        assert len({name for name, _ in found}) == len(found)
+        for name, text in found:
             assert re.match(r"ws_[a-z_]+", name)
             assert text.endswith(".")
 
@@ -103,6 +145,7 @@ def test_names_and_texts_follow_the_conventions() -> None:
 @pytest.mark.parametrize(
     ("module", "call", "known"),
     [
+        ("aggregate/aggregator.py", r"self\._refuse\(\s*\"(\w+)\"", aggregator.REFUSALS),
         ("intake.py", r"self\._refuse\(\s*\"(\w+)\"", publications.PUBLICATION_REFUSALS),
         ("hub.py", r"self\._note_end\(\s*\w+,\s*\"(\w+)\"", connections.CLOSE_REASONS),
         ("hub.py", r"self\._end\(\s*\w+,\s*CloseCode\.(\w+)", connections.CLOSE_REASONS),

@@ -66,6 +66,8 @@ def test_the_environment_sets_every_field(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert settings.ws_host == "127.0.0.1"
     assert (settings.ws_port, settings.ws_admin_port, settings.ws_max_connections) == (1, 2, 3)
     assert (settings.ws_auth, settings.ws_flush_window_ms) == ("none", 4)
+    assert settings.blueprint().flush_window_s == 0.004
+    assert Settings(ws_flush_window_ms="AUTO").blueprint().flush_window_s is None
     assert [rule.subject for rule in settings.ws_rules] == ["a.*"]
     assert settings.nats_url == ("nats://a:1", "tls://b", "nats://u:p@[::1]:5")
     assert settings.nats_subjects == ("a.*", "b")
@@ -106,7 +108,33 @@ def test_groups_have_the_fields_in_order() -> None:
     assert [name for group in GROUPS for name in group.model_fields] == list(FIELDS)
 
 
-@pytest.mark.parametrize("name", ["nats_url", "nats_subjects", "ws_allowed_origins"])
+@pytest.mark.parametrize(
+    ("text", "streams"), [("auto", None), ("off", ()), ("B, A,", ("B", "A")), ("", None)]
+)
+def test_which_streams(
+    monkeypatch: pytest.MonkeyPatch, text: str, streams: tuple[str, ...] | None
+) -> None:
+    nats = load(monkeypatch, NATS_JETSTREAM=text).blueprint().nats
+    assert nats is not None and nats.streams == streams
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("a.b", "'a.b' is no name of a stream"),
+        ("S,a b", "'a b' is no name of a stream"),
+        ("S,off", "auto and off stand alone"),
+        ("off,auto", "auto and off stand alone"),
+    ],
+)
+def test_what_are_no_streams(monkeypatch: pytest.MonkeyPatch, text: str, complaint: str) -> None:
+    with pytest.raises(reading.ConfigError, match=complaint):
+        load(monkeypatch, NATS_JETSTREAM=text)
+
+
+@pytest.mark.parametrize(
+    "name", ["nats_url", "nats_subjects", "nats_jetstream", "ws_allowed_origins"]
+)
 def test_a_list_that_must_not_be_empty(name: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(**{name: []})

@@ -91,5 +91,5 @@ def test_the_example_changes_nothing_and_has_everything(monkeypatch: pytest.Monk
     assert list(loaded.settings.ws_rules) == list(DEFAULT_RULES)
     for name, field in Settings.model_fields.items():
         assert name == "ws_rules" or getattr(loaded.settings, name) == field.default
-        empty = field.default in (None, ())
+        empty = field.default in (None, (), "")
         assert loaded.provenance.of(name) == ("default" if empty else "environment")

@@ -17,7 +17,7 @@ from tests.support.issuer import Issuer, jwk, jwks, token
 from tests.support.loop import on_loop
 from wsgate.auth.keys import KeySource
 from wsgate.auth.limits import KeyLimits
-from wsgate.login import WAITING_MESSAGES_MAX
+from wsgate.session import WAITING_MESSAGES_MAX
 
 
 @asynccontextmanager
@@ -30,7 +30,7 @@ async def published(
     def source(*args: Any) -> KeySource:
         return kind(*args, limits=quick)
 
-    monkeypatch.setattr("wsgate.app.KeySource", source)
+    monkeypatch.setattr("wsgate.auth.keys.KeySource", source)
     async with Issuer(jwks(jwk("ES256"))) as issuer:
         asked = {"ws_jwt_secret": None, "ws_jwt_keys": [issuer.url]}
         async with guarded(**(asked | settings)) as gateway:

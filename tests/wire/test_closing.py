@@ -116,6 +116,7 @@ async def test_a_client_that_is_gone_leaves_nothing_behind(leave: str, stuffed: 
         assert gateway.core.index.subscriptions == 0
         assert gateway.core.delivery.backlog() == {
             "events_bytes": 0, "events": 0, "states": 0, "blocked_connections": 0,
+            "paused_connections": 0,
         }  # fmt: skip
 
 

@@ -154,7 +154,7 @@ async def test_what_memory_has_not_is_fetched_from_the_stream() -> None:
         assert numbers(events) == list(range(2, 11))
         assert [one["prev"] for one in events] == list(range(1, 10))
         assert gateway.source.asked == [(EVENT, 1)]  # type: ignore[attr-defined]
-        assert gateway.hub.replays.outcomes == {"found": 1}
+        assert gateway.hub.subscriptions.replays.outcomes == {"found": 1}
 
 
 @pytest.mark.parametrize("number_kept", [0, 2])
@@ -181,7 +181,7 @@ async def test_who_leaves_while_the_stream_is_asked_leaves_nothing_behind() -> N
         await client.say("subscribe", channels=[EVENT], recover={EVENT: {"epoch": EPOCH, "seq": 1}})
         client.cut()
         await gateway.until_empty()
-        assert gateway.hub._interrupted == {}
+        assert gateway.hub.subscriptions._portions == {}
 
 
 @on_loop

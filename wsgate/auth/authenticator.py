@@ -20,8 +20,9 @@ from wsgate.auth.identity import (
     Undecided,
 )
 from wsgate.auth.keys import KeySource
+from wsgate.auth.options import TokenOptions
 from wsgate.auth.revocations import Revocations
-from wsgate.auth.verifier import TokenOptions, Verifier
+from wsgate.auth.verifier import Verifier
 
 Redeem = Callable[[str], Awaitable[Identity | None]]
 

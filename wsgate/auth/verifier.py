@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from orjson import JSONDecodeError, loads
@@ -20,40 +19,17 @@ from wsgate.auth.identity import Identity, Refusal, TokenExpired, TokenRefused
 from wsgate.auth.keyset import Key, KeySet
 from wsgate.auth.limits import (
     DATE_MAX_S,
-    LEEWAY_MAX_S,
     SUBJECT_CHARACTERS_MAX,
     TOKEN_BYTES_MAX,
     TOKEN_ID_CHARACTERS_MAX,
 )
+from wsgate.auth.options import TokenOptions
 from wsgate.auth.permissions import Permissions, PermissionsCache
 
 # From base64url to base64; what is of base64 alone becomes what is of neither.
 _TO_BASE64: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
 # By length modulo 4: one letter over is no length that base64 has.
 _PADDING: Final = (b"", b"!", b"==", b"=")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenOptions:
-    """What is asked of a token beyond a good signature.
-
-    ``audience``: must be among the token's; None: the token must not be meant for anyone in
-    particular (RFC 7519 §4.1.3). ``issuer``: None takes any whose key is in the set.
-    ``leeway_s``: how far clocks may differ. ``channels_claim``: holds the patterns that the token
-    permits; a token without it has ``permissions_default``.
-    """
-
-    permissions_default: Permissions
-    audience: str | None = None
-    issuer: str | None = None
-    leeway_s: float = 10.0
-    channels_claim: str = "channels"
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.leeway_s <= LEEWAY_MAX_S:
-            raise ValueError(f"leeway_s is {self.leeway_s:g}; allowed are 0 to {LEEWAY_MAX_S:g}")
-        if not self.channels_claim:
-            raise ValueError("channels_claim is empty; it must name a claim")
 
 
 class Verifier:

@@ -70,6 +70,10 @@ class Roster:
     def schedule(self, handle: int, timer: int, due_ms: int) -> None:
         """Let ``tick`` report (handle, `timer`) at `due_ms`."""
 
+    @property
+    def paced_connections(self) -> int:
+        """How many have set a rate: their clocks want ``tick`` called often."""
+
     def subscriptions_of(self, handle: int) -> list[str]:
         """The channels and patterns that the connection is subscribed to."""
 

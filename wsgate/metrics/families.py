@@ -53,6 +53,14 @@ def counters(name: str, help: str, label: str, totals: Mapping[str, float]) -> M
     return family
 
 
+def gauges(name: str, help: str, label: str, levels: Mapping[str, float]) -> Metric:
+    """One for each value of the label."""
+    family = GaugeMetricFamily(name, help, labels=[label])
+    for value, level in levels.items():
+        family.add_metric([value], level)
+    return family
+
+
 def by_reason(name: str, help: str, totals: Mapping[str, int], known: Iterable[str] = ()) -> Metric:
     """Those of ``known`` that have not happened are there too, as 0."""
     return counters(name, help, "reason", {**dict.fromkeys(known, 0), **totals})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from wsgate.histogram import Histogram
 from wsgate.hub import Hub
@@ -32,7 +32,11 @@ FORMATS: Final = {
 TOTALS: Final = {
     "publications_unwanted": Named(
         "ws_publications_unwanted",
-        "Accepted publications that nobody was subscribed to; nothing was encoded for them.",
+        "Accepted publications that nobody was subscribed to.",
+    ),
+    "publications_repeated": Named(
+        "ws_publications_repeated",
+        "Publications whose position was not above the channel's last: ignored.",
     ),
     "frames_deflated_saved_bytes": Named(
         "ws_frames_deflated_saved_bytes",
@@ -82,6 +86,9 @@ BACKLOG: Final = {
     "events_bytes": Named("ws_backlog_bytes", "Bytes of events that connections are owed."),
     "events": Named("ws_backlog_events", "Events that connections are owed."),
     "states": Named("ws_backlog_states", "State values that connections are owed."),
+    "paused_connections": Named(
+        "ws_paused_connections", "Connections that asked for no publications for now."
+    ),
     "blocked_connections": Named(
         "ws_blocked_connections", "Connections whose socket takes no more at the moment."
     ),
@@ -148,9 +155,43 @@ def publication_metrics(hub: Hub) -> Iterator[Metric]:
         {reason: totals[key] for reason, key in DROPPED.items()},
     )
     yield from _limited(hub.regulator)
+    yield gauge(
+        "ws_flush_window_seconds",
+        "How long publications wait for others to share a write, at most; 0: for nothing.",
+        hub.window_s,
+    )
     backlog = core.delivery.backlog()
     for key, named in BACKLOG.items():
         yield gauge(named.name, named.help, backlog[key])
+    yield from _recovery(hub)
+
+
+def _recovery(hub: Hub) -> Iterator[Metric]:
+    events = GaugeMetricFamily(
+        "ws_history_events", "Events that are kept for who comes back.", labels=["subject", "type"]
+    )
+    size = GaugeMetricFamily(
+        "ws_history_bytes", "Bytes that these take.", labels=["subject", "type"]
+    )
+    for place, rule in enumerate(hub.rules):
+        kept, kept_bytes = hub.core.history.of_rule(place)
+        events.add_metric([rule.subject, rule.type], kept)
+        size.add_metric([rule.subject, rule.type], kept_bytes)
+    yield events
+    yield size
+    yield by_reason(
+        "ws_recoveries",
+        "Channels that clients asked to recover: all that was missing was sent, or nothing.",
+        hub.subscriptions.recoveries,
+        ("whole", "refused"),
+    )
+    yield by_reason(
+        "ws_replays",
+        "Channels asked of their stream, for what was no longer in memory: found, missing there"
+        " too, or refused since too much was asked for.",
+        hub.subscriptions.replays.outcomes,
+        ("found", "missing", "refused"),
+    )
 
 
 def _by_rule(hub: Hub) -> Iterator[Metric]:

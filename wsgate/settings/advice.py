@@ -36,8 +36,11 @@ def of_values(settings: Settings, provenance: Provenance) -> Iterator[Advice]:
     """About settings that are right, each by itself."""
     for subject in settings.subjects_without_rule():
         yield Advice("no rule in WS_RULES matches this subject", {"nats_subject": subject})
+    for subject in settings.subjects_also_polled():
+        event = "what NATS has of this subject may come from WS_POLL_URL as well, as another update"
+        yield Advice(event, {"nats_subject": subject, "polled": settings.ws_poll_channel})
     # Who leaves the rules as they are does not mean all of them.
     if provenance.of("ws_rules") != "default":
         for subject in settings.rules_without_subject():
-            event = "nothing in NATS_SUBJECTS is for this rule"
+            event = "neither NATS_SUBJECTS nor WS_POLL_CHANNEL are for this rule"
             yield Advice(event, {"rule_subject": subject})

@@ -7,20 +7,28 @@ masked, by whoever reports it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from stat import S_ISREG
-from urllib.parse import urlsplit
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
 
 from orjson import JSONDecodeError
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, SecretStr
 
 from wsgate.networks import TrustedNetworks
 from wsgate.origins import Origins
-from wsgate.protocol import is_channel_or_pattern
+from wsgate.protocol import is_channel, is_channel_or_pattern
+from wsgate.raw_json import path_of
 from wsgate.rules import Rules, overlaps
 
-_LINKS = ("tcp://", "udp://", "sctp://")
+NO_SERVERS: Final = "none"
+
+_LINKS: Final = ("tcp://", "udp://", "sctp://")
+_VISIBLE: Final = re.compile(r"[!-~]+").fullmatch
+_STREAM: Final = re.compile(r"[^\s.*>/\\]{1,255}").fullmatch
+_STREAM_WORDS: Final = {"auto", "off"}
 
 
 def lower(value: object) -> object:
@@ -89,6 +97,9 @@ def listed(
 
 
 def servers(urls: Sequence[str]) -> tuple[str, ...]:
+    """None at all if it says so."""
+    if len(urls) == 1 and urls[0].lower() == NO_SERVERS:
+        return ()
     for url in urls:
         if not _is_server(url):
             raise ValueError("not all in it are such URLs")
@@ -104,6 +115,50 @@ def _is_server(url: str) -> bool:
     return bool(usable) and not (parts.path.strip("/") or parts.query or parts.fragment)
 
 
+def backend(url: str) -> str:
+    """The URL of a backend to ask."""
+    url = url.strip()
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.fragment or not _VISIBLE(url):
+        raise ValueError("it is no such URL")
+    if "@" in parts.netloc:
+        raise ValueError("it has a login: take that out, and set WS_POLL_TOKEN")
+    if any(name == "since" for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
+        raise ValueError("its query has since, which is where the cursor goes: take that out")
+    return url
+
+
+def bearer(token: SecretStr) -> SecretStr:
+    """What can stand in a header after Bearer."""
+    if not _VISIBLE(token.get_secret_value()):
+        raise ValueError("it has characters that no header may have, or none at all")
+    return token
+
+
+def path_in_answer(text: str) -> str:
+    path_of(text)
+    return text
+
+
+def path_to_member(text: str) -> str:
+    if not path_of(text):
+        raise ValueError("that is the whole, and none of its members")
+    return text
+
+
+def channel_template(text: str) -> str:
+    tokens = text.split(".")
+    if tokens.count("{id}") != 1:
+        raise ValueError("{id} has to be one of its tokens, and one only")
+    if not is_channel(text.replace("{id}", "x")):
+        raise ValueError("with an id in its place it is no name of a channel")
+    return text
+
+
 def subjects(subjects: Sequence[str]) -> tuple[str, ...]:
     for place, subject in enumerate(subjects):
         if not is_channel_or_pattern(subject):
@@ -113,6 +168,25 @@ def subjects(subjects: Sequence[str]) -> tuple[str, ...]:
                 # NATS would deliver what both match twice.
                 raise ValueError(f"{earlier!r} and {subject!r} overlap")
     return tuple(subjects)
+
+
+def prefix(text: str) -> str:
+    """Whole tokens that names begin with; or nothing."""
+    if text.endswith("."):
+        raise ValueError("the dot at its end is not part of it: leave that out")
+    if text and not is_channel(text):
+        raise ValueError("it is not made of tokens of a NATS subject, without wildcards")
+    return text
+
+
+def streams(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of JetStream's streams, or one word that stands for them."""
+    for name in names:
+        if not _STREAM(name):
+            raise ValueError(f"{name!r} is no name of a stream")
+    if len(names) > 1 and not _STREAM_WORDS.isdisjoint(names):
+        raise ValueError("auto and off stand alone")
+    return tuple(names)
 
 
 def origins(entries: Sequence[str]) -> tuple[str, ...]:

@@ -13,7 +13,9 @@ from pydantic import BaseModel, SecretStr, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
 from wsgate.auth.origins import is_url
-from wsgate.control import REVOKE_SUBJECT
+from wsgate.control import GAP_SUBJECT, REVOKE_SUBJECT
+from wsgate.protocol import is_channel_or_pattern
+from wsgate.renaming import Renaming
 from wsgate.rules import overlaps
 
 
@@ -63,6 +65,31 @@ class Relations(BaseModel):
             raise ValueError(f"WS_DRAIN_DELAY_S is {delay_s:g}: raise this, or lower that")
         return timeout_s
 
+    @field_validator("ws_poll_channel", check_fields=False)
+    @classmethod
+    def _polled_is_delivered(cls, channel: str, info: ValidationInfo) -> str:
+        rules, pattern = info.data.get("ws_rules"), channel.replace("{id}", "*")
+        if info.data.get("ws_poll_url") is None or rules is None:
+            return channel
+        if not any(overlaps(pattern, rule.subject) for rule in rules):
+            raise ValueError(
+                "no rule in WS_RULES matches such channels, so nobody could get anything: add a"
+                " rule, or name channels that a rule matches"
+            )
+        return channel
+
+    @field_validator("nats_url", check_fields=False)
+    @classmethod
+    def _fed_by_somebody(cls, servers: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        # What was no good is missing here, and is reported by itself.
+        others = [info.data.get(name, "wrong") for name in ("ws_poll_url", "ws_publish_token")]
+        if not servers and not any(others):
+            raise ValueError(
+                "nothing else feeds this gateway: set WS_POLL_URL or WS_PUBLISH_TOKEN, or name"
+                " servers"
+            )
+        return servers
+
     @field_validator("nats_subjects", check_fields=False)
     @classmethod
     def _control_is_no_channel(
@@ -82,7 +109,7 @@ class Relations(BaseModel):
     def _something_is_delivered(
         cls, subjects: tuple[str, ...], info: ValidationInfo
     ) -> tuple[str, ...]:
-        rules = info.data.get("ws_rules")
+        rules = info.data.get("ws_rules") if info.data.get("nats_url") else None
         if rules is not None and not any(
             overlaps(subject, rule.subject) for subject in subjects for rule in rules
         ):
@@ -106,3 +133,42 @@ class Relations(BaseModel):
         if value is not None and "nats_user" in info.data and info.data["nats_user"] is None:
             raise ValueError("NATS_USER is not set: set it, or leave this out")
         return value
+
+    @field_validator("ws_aggregate_from", check_fields=False)
+    @classmethod
+    def _reads_nothing_that_it_writes(
+        cls, raw_prefix: str | None, info: ValidationInfo
+    ) -> str | None:
+        prefix, channels = info.data.get("ws_aggregate_to"), info.data.get("nats_subjects")
+        if prefix is None or channels is None:
+            return raw_prefix
+        if raw_prefix is None:
+            if prefix:
+                raise ValueError("WS_AGGREGATE_TO is set: set both, or neither")
+            return None
+        if info.data.get("nats_url") == ():
+            raise ValueError("NATS_URL is none, and what is aggregated comes and goes over NATS")
+        renaming = Renaming(raw=raw_prefix, channels=prefix)
+        try:
+            raw_subjects = [renaming.raw_of(channel) for channel in channels]
+        except ValueError as error:
+            raise ValueError(
+                f"of NATS_SUBJECTS {error}, which is WS_AGGREGATE_TO: gateways listen to what is"
+                " republished, so name that there"
+            ) from None
+        for raw in raw_subjects:
+            if not is_channel_or_pattern(raw):
+                raise ValueError(f"{raw!r} is too long for a subject: choose shorter tokens")
+            for written in (*channels, GAP_SUBJECT):
+                if overlaps(raw, written):
+                    raise ValueError(
+                        f"wsgate aggregate would read what it writes, for ever: {raw!r} overlaps"
+                        f" {written!r}. Choose a prefix that nothing in NATS_SUBJECTS matches"
+                    )
+        for channel in channels:
+            if overlaps(channel, GAP_SUBJECT):
+                raise ValueError(
+                    f"{channel!r} of NATS_SUBJECTS overlaps {GAP_SUBJECT!r}, which is no channel:"
+                    " name subjects there that do not"
+                )
+        return raw_prefix

@@ -12,9 +12,11 @@ import orjson
 
 from wsgate.rules import Rule, Rules
 from wsgate.settings.model import Settings
+from wsgate.settings.parsers import NO_SERVERS
 from wsgate.settings.words import is_secret
 
 MASK: Final = "***"
+WITH_QUERIES: Final = ("ws_jwt_keys", "ws_poll_url")  # in which a secret may be
 _RULE_FIELDS: Final = {field.name for field in fields(Rule)}
 
 
@@ -24,7 +26,7 @@ def got(name: str, value: object) -> str:
         return MASK
     if name == "nats_url":
         return _servers_or_so(value)
-    if name == "ws_jwt_keys":
+    if name in WITH_QUERIES:
         return _keys_or_so(value)
     if name == "ws_rules":
         return repr(_rules_or_so(value))
@@ -39,8 +41,12 @@ def plain(name: str, value: Any) -> Any:
         return MASK
     if name == "nats_url":
         return [_without_login(url) for url in value]
-    if name == "ws_jwt_keys":
-        return [_without_query(key) for key in value]
+    if name in WITH_QUERIES:
+        return (
+            _without_query(value)
+            if isinstance(value, str)
+            else [_without_query(one) for one in value]
+        )
     if isinstance(value, Rules):
         return [{field.name: getattr(rule, field.name) for field in fields(rule)} for rule in value]
     if isinstance(value, Path):
@@ -57,6 +63,8 @@ def written(name: str, value: Any) -> str:
         return orjson.dumps(found).decode()
     if isinstance(found, bool):
         return str(found).lower()
+    if name == "nats_url" and not found:
+        return NO_SERVERS
     text = ",".join(found) if isinstance(found, list) else str(found)
     # An environment may have bytes that are no text.
     return text.encode("utf-8", "backslashreplace").decode()

@@ -22,7 +22,9 @@ class Feed(Protocol):
 
     From a source, in order: ``feed_live(source, ())`` once, then any number of publications and
     gaps, then in turn ``feed_stale`` and ``feed_live(source, missed)``. Neither comes twice in a
-    row. A source that never connected has said nothing yet, and is not live.
+    row. A source that never connected has said nothing yet, and is not live. One whose origin keeps
+    publications tells them before it is live: ``begin_epoch``, ``restore``, and ``publish`` of
+    what has come meanwhile, also between ``feed_stale`` and ``feed_live``.
     """
 
     def publish(self, subject: str, payload: bytes, seq: int = 0, epoch: str = "") -> bool:
@@ -40,7 +42,12 @@ class Feed(Protocol):
         """Publications on these subjects have positions in ``epoch`` from now on.
 
         Whatever an earlier epoch of this source had is over: clients' positions in it are no good
-        any more. Every publication above ``floor`` will be told, by ``restore`` or ``publish``.
+        any more. Every publication above ``floor`` will be told, by ``restore`` or ``publish``; of
+        a state only those that were not replaced by a newer one before they could be.
+
+        May come again for the same epoch, with a higher floor, if the origin has dropped what was
+        to be told: everything is restored anew then. An empty epoch: the origin counts these no
+        more, and the feed does it by itself.
         """
         ...
 
@@ -74,8 +81,9 @@ class Feed(Protocol):
         """The source receives everything that is published from here on.
 
         ``missed`` names the subjects, as configured and with their wildcards, that may have a hole
-        somewhere between the last ``feed_stale`` and now; it is empty the first time. A few
-        publications from after the hole may have been handed over just before this call.
+        somewhere between the last ``feed_stale`` and now; it is empty the first time, and when the
+        origin had kept everything. Publications from after the hole may have been handed over
+        before this call.
         """
         ...
 

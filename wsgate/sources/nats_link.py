@@ -13,12 +13,13 @@ import math
 from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
-from nats.aio.subscription import Subscription
 from nats.errors import ProtocolError
 
-from wsgate.sources.nats_client import HardenedClient, Message
+from wsgate.lean import load_websockets
+from wsgate.sources.nats_client import HardenedClient, Receiver
 from wsgate.sources.nats_limits import NatsLimits
 from wsgate.sources.nats_login import Address, Login
+from wsgate.sources.nats_requests import Requests
 
 _PERMISSIONS = "permissions violation"
 # nats-py wants a number for what is always cut short from here.
@@ -29,10 +30,12 @@ _CANCEL_AGAIN_S = 0.05
 class LinkOwner(Protocol):
     """Whom a link reports to while it lives. None of these may raise."""
 
-    async def receive(self, message: Message) -> None:
-        """A message. The one hot call; must not wait for anything."""
+    def receive(self, subject: bytes, reply: bytes, payload: bytes, header: bytes | None) -> None:
+        """A message. The one hot call."""
 
-    async def receive_control(self, message: Message) -> None:
+    def receive_control(
+        self, subject: bytes, reply: bytes, payload: bytes, header: bytes | None
+    ) -> None:
         """A message on one of the control subjects."""
 
     def all_received(self) -> None:
@@ -61,7 +64,11 @@ class LinkTimeout(TimeoutError):
 
 
 class NatsLink:
-    """``open`` it, ``watch`` it, ``close`` it."""
+    """``open`` it, ``watch`` it, ``close`` it.
+
+    Or ``connect``, and ``subscribe`` once it is known to what. Between ``connect`` and ``close``
+    it takes questions and further subscriptions, as JetStream needs them.
+    """
 
     def __init__(
         self,
@@ -72,27 +79,41 @@ class NatsLink:
         limits: NatsLimits,
         *,
         control_subjects: Sequence[str] = (),
+        echo: bool = True,
+        gather_s: float = 0.0,
     ) -> None:
         self._address = address
         self._login = login
-        self._receivers = dict.fromkeys(subjects, owner.receive)
-        self._receivers |= dict.fromkeys(control_subjects, owner.receive_control)
+        self._subjects = tuple(subjects)
+        self._receivers: dict[str, Receiver] = dict.fromkeys(
+            control_subjects, owner.receive_control
+        )
         self._owner = owner
         self._limits = limits
+        self._echo = echo
         self._loop = asyncio.get_running_loop()
         self._client = HardenedClient(
-            on_reader_end=self._on_reader_end, on_all_read=owner.all_received
+            on_reader_end=self._on_reader_end,
+            on_all_read=owner.all_received,
+            gather_s=gather_s,
         )
+        self._requests = Requests(self._client)
         self._client_closed = asyncio.Event()
-        self._subscriptions: dict[str, Subscription] = {}
+        self._subscriptions: dict[str, int] = {}
         self._denied: set[str] = set()
         self._denied_at = 0.0
         self._lost: asyncio.Future[Exception] = self._loop.create_future()
+        self.other_messages = 0
+        """Messages that are no publications, counted by who receives them."""
         self._closing: asyncio.Task[None] | None = None
 
     @property
     def received(self) -> int:
-        """Messages that came in. nats-py counts anyhow, so we need not."""
+        """Publications that came in: nats-py counts anyhow, so we need not, but for the rest."""
+        return self._messages - self._requests.answered - self.other_messages
+
+    @property
+    def _messages(self) -> int:
         return int(self._client.stats["in_msgs"])
 
     @property
@@ -101,9 +122,33 @@ class NatsLink:
         return self._client.unread_bytes()
 
     @property
+    def unwritten(self) -> int:
+        """Bytes that were written and the kernel does not take yet."""
+        return self._client.unwritten_bytes()
+
+    @property
     def denied(self) -> int:
         """Subscriptions that the server does not let us have."""
         return len(self._denied)
+
+    @property
+    def is_lost(self) -> bool:
+        return self._lost.done()
+
+    @property
+    def may_have_jetstream(self) -> bool:
+        """False of a server before 2.10, which would not understand what it is asked."""
+        version = self._client.connected_server_version
+        try:
+            known = (version.major, version.minor)
+        except ValueError:
+            return False
+        return known >= (2, 10) and bool(self._client._server_info.get("headers"))
+
+    @property
+    def payload_bytes_max(self) -> int:
+        """What the server takes, and so what it may send."""
+        return int(self._client.max_payload)
 
     @property
     def server_version(self) -> str:
@@ -119,8 +164,18 @@ class NatsLink:
         return await self._client.rtt(timeout=_NO_TIMEOUT_S)
 
     async def open(self) -> None:
-        """Return when the server has confirmed the subscriptions; raise what stands in the way."""
-        await self._unless_lost(self._connect(), self._limits.connect_timeout_s)
+        """Connect, and subscribe to all of the subjects."""
+        await self.connect()
+        await self.subscribe(self._subjects)
+
+    async def connect(self) -> None:
+        """Return when the server has let us in; raise what stands in the way."""
+        await self.unless_lost(self._connect(), self._limits.connect_timeout_s)
+
+    async def subscribe(self, subjects: Sequence[str]) -> None:
+        """To these, and to the control subjects. Returns when the server has confirmed it."""
+        self._receivers = dict.fromkeys(subjects, self._owner.receive) | self._receivers
+        await self.unless_lost(self._subscribe_to_all(), self._limits.connect_timeout_s)
 
     async def watch(self) -> Exception:
         """Wait until this connection is of no more use, and return why."""
@@ -137,15 +192,59 @@ class NatsLink:
         if self._closing is None:
             self._closing = asyncio.create_task(self._close_client())
         await _first_of(self._closing, timeout_s=self._limits.close_timeout_s)
-        await _end(self._closing)
+        await end(self._closing)
+
+    # For whoever has more to say to the server
+
+    async def ask(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
+        """See :meth:`Requests.ask`."""
+        return await self._requests.ask(subject, payload, timeout_s)
+
+    def send(self, subject: str, payload: bytes = b"", reply: str = "") -> None:
+        self._client.send(subject, payload, reply)
+
+    def new_inbox(self) -> str:
+        return self._client.new_inbox()
+
+    async def listen(self, inbox: str, receiver: Receiver) -> int:
+        """Returns what ``unlisten`` wants."""
+        return await self._client.listen(inbox, receiver)
+
+    async def unlisten(self, number: int) -> None:
+        await self._client.unlisten(number)
+
+    def lose(self, reason: Exception) -> None:
+        """It is of no more use: ``watch`` ends, for this reason unless there was one before."""
+        if not self._lost.done():
+            self._lost.set_result(reason)
+            self._requests.end(reason)
+
+    # Publishing
+
+    def write(self, commands: bytes) -> None:
+        """Whole commands for the server; nowhere if the link is lost."""
+        if not self._lost.done():
+            self._client.write(commands)
+
+    async def settle(self) -> None:
+        """Return when the server has seen all that was written; raise what loses the link."""
+        await self.unless_lost(self._confirm(), self._limits.heartbeat_timeout_s)
+
+    async def end_input(self) -> None:
+        """Return when all that the server had for us was received, and no more comes."""
+        self._client.unsubscribe_all()
+        await self.settle()
 
     # Connecting
 
     async def _connect(self) -> None:
+        if self._address.url.startswith(("ws://", "wss://")):
+            load_websockets()
         await self._client.connect(
             servers=[self._address.url],
             name="wsgate",
             allow_reconnect=False,
+            no_echo=not self._echo,
             # In whole seconds, and for each of its steps; the limit for all of them is ours.
             connect_timeout=math.ceil(self._limits.connect_timeout_s),
             error_cb=self._on_error,
@@ -155,19 +254,19 @@ class NatsLink:
         if not self._client.is_connected:
             # connect() takes any answer but an -ERR for a welcome, and sends nothing ever after.
             raise ProtocolError
+
+    async def _subscribe_to_all(self) -> None:
         for subject in self._receivers:
             await self._subscribe(subject)
         await self._confirm()
 
     async def _subscribe(self, subject: str) -> None:
-        self._subscriptions[subject] = await self._client.subscribe(
-            subject,
-            cb=self._receivers[subject],  # type: ignore[arg-type]  # of our own class of messages
-        )
+        receiver = self._receivers[subject]
+        self._subscriptions[subject] = await self._client.listen(subject, receiver)
 
     async def _resubscribe(self, subjects: Sequence[str]) -> None:
         for subject in subjects:
-            await self._subscriptions[subject].unsubscribe()
+            await self._client.unlisten(self._subscriptions[subject])
             await self._subscribe(subject)
         await self._confirm()
 
@@ -187,9 +286,9 @@ class NatsLink:
         asked = sorted(self._denied)
         self._denied.clear()
         try:
-            await self._unless_lost(self._resubscribe(asked), self._limits.heartbeat_timeout_s)
+            await self.unless_lost(self._resubscribe(asked), self._limits.heartbeat_timeout_s)
         except Exception as error:
-            self._lose(error)
+            self.lose(error)
             return
         for subject in asked:
             if subject not in self._denied:
@@ -208,17 +307,19 @@ class NatsLink:
         try:
             silent_waits = 0
             while silent_waits < 2 and not ping.done() and not self._lost.done():
-                received = self.received
+                received = self._messages
                 await _first_of(ping, self._lost, timeout_s=timeout_s / 2)
-                silent_waits = silent_waits + 1 if self.received == received else 0
+                silent_waits = silent_waits + 1 if self._messages == received else 0
             if not ping.done():
-                self._lose(LinkSilent(f"no answer within {timeout_s:g} s"))
+                self.lose(LinkSilent(f"no answer within {timeout_s:g} s"))
             elif (error := ping.exception()) is not None:
-                self._lose(LinkSilent(f"cannot ping: {error}"))
+                self.lose(LinkSilent(f"cannot ping: {error}"))
         finally:
-            await _end(ping)
+            await end(ping)
 
-    async def _unless_lost(self, work: Coroutine[Any, Any, None], timeout_s: float) -> None:
+    async def unless_lost(
+        self, work: Coroutine[Any, Any, None], timeout_s: float | None = None
+    ) -> None:
         """Await ``work``; raise what it raises, what loses the link meanwhile, or LinkTimeout."""
         task = asyncio.create_task(work)
         try:
@@ -226,17 +327,13 @@ class NatsLink:
             if self._lost.done():
                 raise self._lost.result()
             if not task.done():
-                raise LinkTimeout(f"not connected and subscribed within {timeout_s:g} s")
+                raise LinkTimeout(f"the server has confirmed nothing within {timeout_s:g} s")
             task.result()
         finally:
-            await _end(task)
-
-    def _lose(self, reason: Exception) -> None:
-        if not self._lost.done():
-            self._lost.set_result(reason)
+            await end(task)
 
     async def _close_client(self) -> None:
-        self._lose(ConnectionError("closed from here"))
+        self.lose(ConnectionError("closed from here"))
         await self._client.close()
         # If nats-py is closing already, on its own account, close() has returned at once.
         await self._client_closed.wait()
@@ -247,13 +344,13 @@ class NatsLink:
         if _PERMISSIONS in str(error):
             self._on_permissions(error)
         else:
-            self._lose(self._reason_behind(error))
+            self.lose(self._reason_behind(error))
 
     def _on_permissions(self, error: Exception) -> None:
         # nats-py puts what the server says into lower case.
         text = str(error)
         denied = [one for one in self._receivers if f'"{one.lower()}"' in text]
-        if not denied:
+        if not self._requests.denied(text) and not denied:
             self._owner.complained(error)
         for subject in denied:
             self._denied.add(subject)
@@ -261,11 +358,11 @@ class NatsLink:
             self._owner.denied(subject)
 
     async def _on_closed(self) -> None:
-        self._lose(self._reason_behind(ConnectionError("connection closed")))
+        self.lose(self._reason_behind(ConnectionError("connection closed")))
         self._client_closed.set()
 
     def _on_reader_end(self) -> None:
-        self._lose(self._reason_behind(LinkDeaf("nats-py stopped reading")))
+        self.lose(self._reason_behind(LinkDeaf("nats-py stopped reading")))
 
     def _reason_behind(self, error: Exception) -> Exception:
         """What nats-py remembers goes before what it reports.
@@ -279,12 +376,12 @@ class NatsLink:
         return remembered
 
 
-async def _first_of(*futures: asyncio.Future[Any], timeout_s: float) -> None:
+async def _first_of(*futures: asyncio.Future[Any], timeout_s: float | None) -> None:
     """Return when one of them is done, or none in time; raise for none of them."""
     await asyncio.wait(futures, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def _end(task: asyncio.Task[Any]) -> None:
+async def end(task: asyncio.Task[Any]) -> None:
     """Cancel, unless it is over, and wait for the end; nobody else asks for its exception.
 
     Again and again: nats-py, and before Python 3.12 ``wait_for``, may swallow a cancellation.

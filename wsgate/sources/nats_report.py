@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from structlog.typing import FilteringBoundLogger
 
 from wsgate.sources import Feed
-from wsgate.sources.nats_client import Message
 from wsgate.sources.nats_limits import NatsLimits
 from wsgate.sources.nats_login import Address, LoginError
 from wsgate.throttle import Throttle
@@ -48,6 +47,17 @@ _UNUSABLE = Trouble(
 )
 
 
+_JETSTREAM = Trouble(
+    "nats_jetstream_unavailable",
+    "JetStream is there but does not answer: has the cluster a leader? NATS_JETSTREAM=off does"
+    " without it",
+)
+
+
+class JetStreamUnavailable(Exception):
+    """It cannot be asked which subjects it keeps, so nothing can begin."""
+
+
 def diagnose(error: Exception) -> Trouble:
     """Tell apart what an operator has to fix in different places."""
     text = str(error).lower()
@@ -61,6 +71,8 @@ def diagnose(error: Exception) -> Trouble:
         return _UNUSABLE
     if isinstance(error, OSError):
         return _UNREACHABLE
+    if isinstance(error, JetStreamUnavailable):
+        return _JETSTREAM
     if "authorization" in text or "authentication" in text:
         return _LOGIN
     return _UNUSABLE
@@ -92,23 +104,33 @@ class NatsReporter:
 
     # The connection's life, told by the source
 
-    def connected(self, address: Address) -> None:
-        missed = self._subjects if self.connects else ()
+    def connected(self, address: Address, missed: Sequence[str]) -> None:
+        """``missed`` is what may be missing if this is not the first time."""
+        self.came_live(missed if self.connects else ())
         self.connects += 1
-        self.live = True
-        self._tell(self._feed.feed_live, self._name, missed)
-        self._say("info", "nats_connected", server=address.url, subjects=list(self._subjects))
+        self.say("info", "nats_connected", server=address.url, subjects=list(self._subjects))
 
     def lost(self, address: Address, reason: Exception) -> None:
-        self.live = False
+        self.went_stale()
         self.errors += 1
-        self._tell(self._feed.feed_stale, self._name)
-        self._say("warning", "nats_lost", server=address.url, error=_text(reason))
+        self.say("warning", "nats_lost", server=address.url, error=_text(reason))
+
+    def came_live(self, missed: Sequence[str]) -> None:
+        self.live = True
+        self.tell(self._feed.feed_live, self._name, tuple(missed))
+
+    def went_stale(self) -> None:
+        if self.live:
+            self.live = False
+            self.tell(self._feed.feed_stale, self._name)
+
+    def missed(self, subjects: Sequence[str]) -> None:
+        self.tell(self._feed.feed_gap, self._name, tuple(subjects))
 
     def failed(self, address: Address, reason: Exception) -> None:
         self.errors += 1
         trouble = diagnose(reason)
-        self._complain(
+        self.complain(
             trouble.event,
             (trouble.event, address.url),
             server=address.url,
@@ -121,21 +143,24 @@ class NatsReporter:
 
     # The owner of a link
 
-    async def receive(self, message: Message) -> None:
+    def receive(self, subject: bytes, reply: bytes, payload: bytes, header: bytes | None) -> None:
         try:
-            self._publish(message.subject, message.data)
+            # A subject that is no UTF-8 is for the feed to refuse.
+            self._publish(subject.decode("utf-8", "replace"), payload)
         except Exception as error:
-            self._feed_failed(error)
+            self.feed_failed(error)
 
-    async def receive_control(self, message: Message) -> None:
-        self._tell(self._feed.control, message.subject, message.data)
+    def receive_control(
+        self, subject: bytes, reply: bytes, payload: bytes, header: bytes | None
+    ) -> None:
+        self.tell(self._feed.control, subject.decode("utf-8", "replace"), payload)
 
     def all_received(self) -> None:
-        self._tell(self._feed.caught_up)
+        self.tell(self._feed.caught_up)
 
     def denied(self, subject: str) -> None:
         self.errors += 1
-        self._complain(
+        self.complain(
             "nats_subject_denied",
             ("denied", subject),
             subject=subject,
@@ -145,32 +170,32 @@ class NatsReporter:
 
     def granted(self, subject: str) -> None:
         self._throttle.forget(("denied", subject))
-        self._say("info", "nats_subject_granted", subject=subject)
+        self.say("info", "nats_subject_granted", subject=subject)
         if subject not in self._control_subjects:
-            self._tell(self._feed.feed_gap, self._name, (subject,))
+            self.tell(self._feed.feed_gap, self._name, (subject,))
 
     def complained(self, error: Exception) -> None:
         self.errors += 1
-        self._complain("nats_server_complaint", "complaint", error=_text(error))
+        self.complain("nats_server_complaint", "complaint", error=_text(error))
 
     # Below
 
-    def _tell(self, method: Callable[..., None], *args: object) -> None:
+    def tell(self, method: Callable[..., None], *args: object) -> None:
         try:
             method(*args)
         except Exception as error:
-            self._feed_failed(error)
+            self.feed_failed(error)
 
-    def _feed_failed(self, error: Exception) -> None:
+    def feed_failed(self, error: Exception) -> None:
         self.errors += 1
-        self._complain("nats_feed_failed", "feed", exc_info=error)
+        self.complain("nats_feed_failed", "feed", exc_info=error)
 
-    def _complain(self, event: str, key: object, **details: Any) -> None:
+    def complain(self, event: str, key: object, **details: Any) -> None:
         held_back = self._throttle.admit(key)
         if held_back is not None:
-            self._say("error", event, held_back=held_back, **details)
+            self.say("error", event, held_back=held_back, **details)
 
-    def _say(self, level: str, event: str, **details: Any) -> None:
+    def say(self, level: str, event: str, **details: Any) -> None:
         # Whoever reads the log may be gone, and its pipe with it. The feed goes on.
         with suppress(Exception):
             getattr(self._log, level)(event, **details)

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -31,6 +31,20 @@ PULSE_TIMEOUT_S: Final = 10.0  # who does not answer for this long is stuck, and
 ANSWER_TIMEOUT_S: Final = 2.0
 
 
+class Audience(Protocol):
+    """Who tells workers what is published; ``wsgate.supervisor.relay`` has one."""
+
+    @property
+    def live_sources(self) -> tuple[str, ...]:
+        """Names of the supervisor's sources that are live now."""
+
+    def join(self, worker: WorkerProcess) -> None:
+        """This one serves clients from now on, and has them until it has parted."""
+
+    def part(self, worker: WorkerProcess) -> None:
+        """It is gone, if it ever was there."""
+
+
 class Slot:
     def __init__(self, number: int, listening: socket.socket) -> None:
         self.number = number
@@ -42,8 +56,8 @@ class Slot:
 class Fleet:
     """``blueprint`` is what a worker is told that starts now; it may be replaced by another.
 
-    ``handle`` answers what workers ask. ``deaths`` and ``stuck`` count what should not happen,
-    ``silent`` the answers that did not come.
+    ``handle`` answers what workers ask; the ``audience`` knows of each as long as it has clients.
+    ``deaths`` and ``stuck`` count what should not happen, ``silent`` the answers that did not come.
     """
 
     def __init__(
@@ -52,8 +66,10 @@ class Fleet:
         listening: Sequence[socket.socket],
         load_limits: LoadLimits,
         handle: Handle,
+        audience: Audience,
     ) -> None:
         self.blueprint = blueprint
+        self._audience = audience
         self._handle = handle
         self._slots = [Slot(number, one) for number, one in enumerate(listening)]
         # For each slot one more: of who leaves it while his successor is there.
@@ -172,8 +188,15 @@ class Fleet:
         """Start a worker that takes the slot over once it serves."""
         worker = WorkerProcess(slot.number, self._free_lines.pop(0), self._handle)
         try:
-            await worker.start(self.blueprint, slot.listening, self.board, self._tables())
+            await worker.start(
+                self.blueprint,
+                slot.listening,
+                self.board,
+                self._tables(),
+                self._audience.live_sources,
+            )
             self._held.add(worker)
+            self._audience.join(worker)
         except BaseException:
             self._return_line(worker)
             raise
@@ -192,7 +215,7 @@ class Fleet:
         slot.worker = None
         self.deaths += 1
         lived_s = time.monotonic() - worker.began_s
-        slot.deaths_in_a_row = 0 if lived_s >= STEADY_S else slot.deaths_in_a_row + 1
+        slot.deaths_in_a_row = 1 if lived_s >= STEADY_S else slot.deaths_in_a_row + 1
         log.error(
             "a worker died and is replaced",
             worker=slot.number,
@@ -204,7 +227,7 @@ class Fleet:
 
     async def _replace(self, slot: Slot) -> None:
         while not self._stopping:
-            await asyncio.sleep(AGAIN_S[min(slot.deaths_in_a_row, len(AGAIN_S) - 1)])
+            await asyncio.sleep(AGAIN_S[min(slot.deaths_in_a_row, len(AGAIN_S)) - 1])
             try:
                 await self._start_in(slot)
                 return
@@ -239,6 +262,7 @@ class Fleet:
 
     def _return_line(self, worker: WorkerProcess) -> None:
         self._held.discard(worker)
+        self._audience.part(worker)
         self.board.wipe(worker.line)
         if self._addresses is not None:
             self._addresses[worker.line].wipe()

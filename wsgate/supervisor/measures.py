@@ -1,15 +1,20 @@
-"""What the supervisor itself has to tell in metrics: its workers, and the tickets it holds."""
+"""What the supervisor itself has to tell in metrics: workers, tickets, and what it publishes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import Metric
 
 from wsgate.auth.tickets import Tickets
-from wsgate.metrics.families import Named, counter, gauge
+from wsgate.metrics.families import Named, counter, counters, gauge
 from wsgate.supervisor.fleet import Fleet
+from wsgate.supervisor.publishing import Publishing
+from wsgate.supervisor.relay import Relay
+
+if TYPE_CHECKING:  # loaded only where there is one
+    from wsgate.sources.poll import PollSource
 
 TICKET_TOTALS: Final = {
     "issued": Named("ws_auth_tickets_issued", "Tickets given for a token."),
@@ -56,3 +61,94 @@ def fleet_metrics(fleet: Fleet, tickets: Tickets | None) -> Iterator[Metric]:
     for key, named in TICKET_TOTALS.items():
         yield counter(named.name, named.help, found[key])
     yield gauge("ws_auth_tickets_current", "Tickets that may still be used.", found["held"])
+
+
+def relay_metrics(relay: Relay) -> Iterator[Metric]:
+    """What the supervisor tells workers of publications."""
+    values = relay.last_values
+    yield gauge(
+        "ws_relay_last_values", "Last values kept for workers that are to come.", len(values)
+    )
+    yield gauge(
+        "ws_relay_last_values_bytes", "Memory that these take, by an estimate.", values.bytes
+    )
+    yield counter(
+        "ws_relay_last_values_forgotten",
+        "Last values forgotten, the longest not renewed first, to make room.",
+        values.forgotten,
+    )
+    yield counter(
+        "ws_relay_lags", "Times a worker did not read what it was told, and was owed.", relay.lags
+    )
+
+
+def poll_metrics(poll: PollSource | None) -> Iterator[Metric]:
+    """Nothing if nobody is asked."""
+    if poll is None:
+        return
+    from wsgate.sources.poll_request import KINDS
+
+    versions, report = poll.versions, poll.report
+    results = ("new", "nothing_new", "cursor_expired", *KINDS)
+    yield counters(
+        "ws_poll_requests",
+        "Polls that have ended, by how: new, nothing_new, or why there was no good answer.",
+        "result",
+        {result: report.results[result] for result in results},
+    )
+    yield counters(
+        "ws_poll_items",
+        "Items in answers: taken, or dropped as repeated, as old, or without what they need.",
+        "outcome",
+        {
+            "taken": versions.taken,
+            "repeated": versions.repeated,
+            "old": versions.old,
+            "refused": report.refused.total(),
+        },
+    )
+    yield gauge(
+        "ws_poll_answer_age_seconds",
+        "Since the last good answer; -1 before the first.",
+        poll.answer_age_s,
+    )
+    yield counter(
+        "ws_poll_cursor_resets",
+        "Times the backend had forgotten the cursor, and clients were told of a gap.",
+        report.resets,
+    )
+    yield gauge("ws_poll_ids_current", "Items whose newest version is remembered.", len(versions))
+    yield counter(
+        "ws_poll_ids_forgotten",
+        "Items whose version was forgotten, the longest unseen first, to make room.",
+        versions.forgotten,
+    )
+
+
+def publishing_metrics(publishing: Publishing | None) -> Iterator[Metric]:
+    """Nothing if nobody may."""
+    if publishing is None:
+        return
+    yield counters(
+        "ws_publish_requests",
+        "Requests to publish, by the status that they were answered with.",
+        "status",
+        {str(status): publishing.answers[status] for status in Publishing.STATUSES},
+    )
+    yield counters(
+        "ws_publish_publications",
+        "Publications in requests that were right: published, or failed, which is not for sure.",
+        "outcome",
+        {"published": publishing.published, "failed": publishing.failed},
+    )
+    publisher = publishing.publisher
+    yield gauge(
+        "ws_publish_nats_connected",
+        "1 while there is a NATS server to publish to; 0 also where there is to be none.",
+        publisher is not None and publisher.connected,
+    )
+    yield counter(
+        "ws_publish_nats_errors",
+        "Failed attempts to connect, connections lost, and objections of the server.",
+        publisher.errors if publisher is not None else 0,
+    )

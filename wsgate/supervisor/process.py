@@ -51,6 +51,7 @@ class WorkerProcess:
         listening: socket.socket,
         board: Board,
         addresses: Tables | None,
+        live_sources: tuple[str, ...],
     ) -> None:
         """Return when it serves clients.
 
@@ -70,6 +71,7 @@ class WorkerProcess:
                 listening=listening.fileno(),
                 board=board.descriptor,
                 addresses=None if addresses is None else addresses.descriptor,
+                live_sources=live_sources,
                 blueprint=blueprint,
             )
             self._process = await asyncio.create_subprocess_exec(
@@ -113,6 +115,15 @@ class WorkerProcess:
     async def ask(self, question: str, argument: Any = None, timeout_s: float | None = 5.0) -> Any:
         """See :meth:`wsgate.channel.Channel.ask`."""
         return await self._channel.ask(question, argument, timeout_s)
+
+    @property
+    def backlog_bytes(self) -> int:
+        """See :attr:`wsgate.channel.Channel.backlog_bytes`."""
+        return self._channel.backlog_bytes
+
+    async def has_read(self) -> None:
+        """See :meth:`wsgate.channel.Channel.has_read`."""
+        await self._channel.has_read()
 
     def tell(self, what: str, argument: Any = None) -> None:
         """See :meth:`wsgate.channel.Channel.tell`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -12,6 +11,7 @@ import structlog
 from wsgate import descriptors
 from wsgate.settings import Settings
 from wsgate.settings.reading import ConfigError, Loaded
+from wsgate.signals import Signals
 from wsgate.supervisor.load import LoadLimits
 from wsgate.supervisor.orphans import reap_if_first
 from wsgate.supervisor.sockets import listen
@@ -31,6 +31,18 @@ ONLY_AT_START: Final = (
     "ws_memory_limit",
     "ws_auth",  # whether there are tickets
     "ws_ticket_ttl_s",
+    "ws_poll_url",
+    "ws_poll_token",
+    "ws_poll_interval_ms",
+    "ws_poll_timeout_s",
+    "ws_poll_max_bytes",
+    "ws_poll_max_ids",
+    "ws_poll_items",
+    "ws_poll_id",
+    "ws_poll_version",
+    "ws_poll_cursor",
+    "ws_poll_channel",
+    "ws_publish_token",
     "ws_drain_delay_s",
     "ws_drain_timeout_s",
     "ws_drain_reconnects_per_s",
@@ -62,6 +74,8 @@ async def run(loaded: Loaded) -> int:
             cpu_cores=settings.ws_cpu_limit or None, memory_bytes=settings.ws_memory_limit or None
         ),
         ticket_ttl_s=None if settings.ws_auth == "none" else settings.ws_ticket_ttl_s,
+        poll=settings.poll(),
+        publish_token=settings.publish_token(),
     )
     signals = Signals()
     reap_if_first()
@@ -88,21 +102,6 @@ async def run(loaded: Loaded) -> int:
     await asyncio.wait({stopping})
     await supervisor.kill()
     return EXIT_CUT_SHORT
-
-
-class Signals:
-    """SIGTERM and SIGINT, each told once for each time; SIGHUP calls ``on_hangup``."""
-
-    def __init__(self) -> None:
-        self.on_hangup: Callable[[], None] = lambda: None
-        self._ends: asyncio.Queue[signal.Signals] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signum, self._ends.put_nowait, signum)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self.on_hangup())
-
-    async def end(self) -> signal.Signals:
-        return await self._ends.get()
 
 
 def _restart(supervisor: Supervisor, started: Loaded) -> None:

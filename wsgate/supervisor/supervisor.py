@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from wsgate.admin import Admin
-from wsgate.blueprint import Blueprint
+from wsgate.blueprint import Blueprint, PollBlueprint
 from wsgate.board import Column
 from wsgate.channel import Refused
 from wsgate.metrics.families import plain
@@ -18,9 +19,19 @@ from wsgate.metrics.process import process_registry
 from wsgate.supervisor.busiest import busiest
 from wsgate.supervisor.fleet import Fleet
 from wsgate.supervisor.load import NO_LIMITS, LoadLimits
-from wsgate.supervisor.measures import fleet_metrics
+from wsgate.supervisor.measures import (
+    fleet_metrics,
+    poll_metrics,
+    publishing_metrics,
+    relay_metrics,
+)
 from wsgate.supervisor.merged import Merged
+from wsgate.supervisor.publishing import Publishing
+from wsgate.supervisor.relay import Relay
 from wsgate.supervisor.tickets import TicketOffice
+
+if TYPE_CHECKING:
+    from wsgate.sources.poll import PollSource
 
 log = structlog.get_logger("wsgate.supervisor")
 
@@ -46,7 +57,10 @@ class Drain:
 
 
 class Supervisor:
-    """``listening``: a socket for each worker. ``ticket_ttl_s`` is None where nobody is asked."""
+    """``listening``: a socket for each worker. ``ticket_ttl_s`` is None where nobody is asked.
+
+    ``poll``: whom to ask what is new. ``publish_token``: of who may publish on the admin port.
+    """
 
     def __init__(
         self,
@@ -58,12 +72,24 @@ class Supervisor:
         *,
         load_limits: LoadLimits = NO_LIMITS,
         ticket_ttl_s: float | None = None,
+        poll: PollBlueprint | None = None,
+        publish_token: str | None = None,
     ) -> None:
         self._listening = listening
         self._drain = drain
-        self._fleet = Fleet(blueprint, listening, load_limits, self._answer)
+        self._relay = Relay(lambda: self._fleet.blueprint.rules)
+        self._fleet = Fleet(blueprint, listening, load_limits, self._answer, self._relay)
         self._tickets = None if ticket_ttl_s is None else TicketOffice(self._fleet, ticket_ttl_s)
-        self._admin = Admin(admin_host, admin_port, self, self._tickets)
+        self._publishing: Publishing | None = None
+        if publish_token is not None:
+            self._publishing = Publishing(publish_token, self._relay, lambda: self._fleet.blueprint)
+        self._admin = Admin(admin_host, admin_port, self, self._tickets, self._publishing)
+        self._poll: PollSource | None = None
+        if poll is not None:
+            from wsgate.supervisor.polling import poll_source
+
+            (name,) = blueprint.remote_sources
+            self._poll = poll_source(poll, self._relay, name)
         self._registry = process_registry()
         self._starting = True
         self._leaving = False
@@ -82,26 +108,38 @@ class Supervisor:
         """Return when all workers serve; OSError says what stands in the way."""
         await self._admin.start()
         try:
+            # Before the workers, which then begin with what the backend has.
+            if self._poll is not None:
+                await self._poll.start()
+            if self._publishing is not None:
+                await self._publishing.follow()
             await self._fleet.start()
         except BaseException:
+            await self._stop_publishing()
             await self._admin.stop()
             raise
         self._starting = False
 
     def publish(self, subject: str, payload: bytes) -> None:
         """To all workers; the payload is JSON."""
-        self._fleet.tell_all("publish", [[subject, payload.decode()]])
+        self._relay.publish(subject, payload)
+        self._relay.caught_up()
 
     def restart(self, blueprint: Blueprint) -> None:
         """Replace all workers by such, one after the other; refuses nobody."""
         if self._restart is not None and not self._restart.done():
             log.warning("workers are being replaced already")
             return
-        self._fleet.blueprint = blueprint
+        # Which sources are here is settled at the start: workers must not wait for others.
+        sources = self._fleet.blueprint.remote_sources
+        self._fleet.blueprint = replace(blueprint, remote_sources=sources)
         spread_s = self._drain.spread_s(self._connections, delay_s=0.0)
-        self._restart = asyncio.create_task(
-            self._fleet.restart(spread_s, self._drain.deadline_s), name="restart"
-        )
+        self._restart = asyncio.create_task(self._replace_workers(spread_s), name="restart")
+
+    async def _replace_workers(self, spread_s: float) -> None:
+        if self._publishing is not None:
+            await self._publishing.follow()
+        await self._fleet.restart(spread_s, self._drain.deadline_s)
 
     async def stop(self, *, hurry: bool = False) -> None:
         """Send all clients elsewhere, and end. In a hurry no load balancer is waited for."""
@@ -126,7 +164,16 @@ class Supervisor:
 
     async def _close(self) -> None:
         await self._admin.stop()
+        await self._stop_publishing()
         self._close_listening()
+
+    async def _stop_publishing(self) -> None:
+        """Tell workers no more."""
+        if self._poll is not None:
+            await self._poll.stop()
+        if self._publishing is not None:
+            await self._publishing.stop()
+        self._relay.stop()
 
     def _close_listening(self) -> None:
         for one in self._listening:
@@ -155,15 +202,29 @@ class Supervisor:
         answers = await self._fleet.ask_all("not_ready")
         if any(not reasons for _, reasons in answers):
             return []
-        told = dict.fromkeys(reason for _, reasons in answers for reason in reasons)
+        told = dict.fromkeys(
+            self._explained(reason) for _, reasons in answers for reason in reasons
+        )
         return list(told) or ["no worker serves clients"]
+
+    def _explained(self, reason: str) -> str:
+        """Workers know only that a source is not connected; clients may read that, and no more."""
+        if self._poll is not None and self._poll.trouble and reason.startswith(self._poll.name):
+            return f"{reason} ({self._poll.trouble})"
+        return reason
 
     async def metrics(self) -> Merged:
         answers = await self._fleet.ask_all("metrics")
         families = [(str(number), found) for number, found in answers]
         families.append(("supervisor", plain(self._registry)))
         tickets = None if self._tickets is None else self._tickets.tickets
-        return Merged(families, fleet_metrics(self._fleet, tickets))
+        own = chain(
+            fleet_metrics(self._fleet, tickets),
+            relay_metrics(self._relay),
+            poll_metrics(self._poll),
+            publishing_metrics(self._publishing),
+        )
+        return Merged(families, own)
 
     async def busiest(self, top: int) -> list[dict[str, Any]]:
         return await busiest(self._fleet, top)

@@ -27,6 +27,7 @@ cdef class Paces:
     cdef list by_slot           # Pace, or None
     cdef Channels channels
     cdef uint32_t instant       # goes up with every flush
+    cdef uint32_t count         # connections that have clocks
 
     cdef int reserve(self, uint32_t slots) except -1
     cdef uint32_t group_for(self, uint32_t slot, uint32_t interval_ms) except? 0xFFFFFFFF

@@ -54,6 +54,7 @@ cdef class Paces:
         cdef int at
         if pace is None:
             pace = self.by_slot[slot] = Pace()
+            self.count += 1
         for at in range(PACE_GROUPS_MAX):
             if pace.groups[at].interval_ms == interval_ms:
                 return at + 1
@@ -147,6 +148,8 @@ cdef class Paces:
     cdef int forget(self, uint32_t slot) except -1:
         """The connection is gone, with its clocks."""
         self.give_up(slot, set(self.held(slot)))
+        if self.by_slot[slot] is not None:
+            self.count -= 1
         self.by_slot[slot] = None
         return 0
 

@@ -93,6 +93,11 @@ cdef class Roster:
         if self.delivery.find(handle) != NULL:
             self.wheel.schedule_node(<uint32_t><uint64_t>handle * TIMERS + <uint32_t>timer, due_ms)
 
+    @property
+    def paced_connections(self) -> int:
+        """How many have set a rate: their clocks want ``tick`` called often."""
+        return self.paces.count
+
     def subscriptions_of(self, handle: int) -> list:
         """The channels and patterns that the connection is subscribed to."""
         if self.delivery.find(handle) == NULL:

@@ -19,6 +19,7 @@ WORDS = [
     b"\\ud800", b"\\u0000", b"[[[[[[[[", b"\n",
 ]  # fmt: skip
 LINES_MAX = 64
+REPLIES = {"subscribed", "unsubscribed", "pong", "paused", "resumed", "error"}
 
 
 def fuzz(data: bytes) -> None:
@@ -41,5 +42,5 @@ async def _fuzz(data: bytes) -> None:
             answer = bytes(stream)[sent:]
             messages = [json.loads(f.payload) for f in rfc6455.parse(answer) if f.opcode == 1]
             (reply,) = messages
-            assert reply["type"] in ("subscribed", "unsubscribed", "pong", "error"), reply
+            assert reply["type"] in REPLIES, reply
             assert hub.core.subscription_count(client.handle) <= LIMITS.subscriptions_max

@@ -20,9 +20,9 @@ from wsgate.auth.identity import Identity
 from wsgate.auth.keys import KeySource
 from wsgate.auth.keyset import Key, KeySet, KeysUnusable
 from wsgate.auth.limits import KeyLimits
+from wsgate.auth.options import TokenOptions
 from wsgate.auth.permissions import NOTHING, Permissions
 from wsgate.auth.tickets import Tickets
-from wsgate.auth.verifier import TokenOptions
 from wsgate.rules import covers
 
 KEY_LIMITS = KeyLimits(

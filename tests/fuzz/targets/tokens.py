@@ -22,9 +22,10 @@ from wsgate.auth.carriers import BadCredentials, find, safe_path
 from wsgate.auth.identity import Identity, TokenExpired, TokenRefused
 from wsgate.auth.keyset import Key, KeySet
 from wsgate.auth.limits import TICKET_TTL_MAX_S
+from wsgate.auth.options import TokenOptions
 from wsgate.auth.permissions import EVERYTHING, NOTHING
 from wsgate.auth.tickets import Tickets
-from wsgate.auth.verifier import TokenOptions, Verifier
+from wsgate.auth.verifier import Verifier
 
 WORDS = [
     b'{"alg":"HS256"}\n', b'{"alg":"EdDSA","kid":"k2"}\n', b'"typ":"JWT"', b'"crit":', b'"b64":',

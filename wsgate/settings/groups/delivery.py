@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import NoDecode
 
 from wsgate.rules import DEFAULT_RULES, Rules
-from wsgate.settings.parsers import rules
+from wsgate.settings.parsers import lower, number, rules
 from wsgate.settings.words import UNLIMITED, Allowed, whole
 
 FLUSH_WINDOW_MS_MAX: Final = 10_000
 RATE_MAX: Final = 10_000_000
+
+
+def _in_range(window_ms: int | Literal["auto"]) -> int | Literal["auto"]:
+    if window_ms != "auto" and not 0 <= window_ms <= FLUSH_WINDOW_MS_MAX:
+        raise ValueError("it is out of range")
+    return window_ms
 
 
 class Delivery(BaseModel):
@@ -20,8 +26,15 @@ class Delivery(BaseModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    ws_flush_window_ms: Annotated[int, *whole(0, FLUSH_WINDOW_MS_MAX, of=" of milliseconds")] = (
-        Field(default=0, description="How long publications are gathered before they are written")
+    ws_flush_window_ms: Annotated[
+        int | Literal["auto"],
+        BeforeValidator(number),
+        BeforeValidator(lower),
+        AfterValidator(_in_range),
+        Allowed(f"auto, or a whole number of milliseconds, 0 to {FLUSH_WINDOW_MS_MAX}"),
+    ] = Field(
+        default=0,
+        description="How long publications are gathered before they are written; auto: by load",
     )
     ws_deflate: Annotated[bool, Allowed("true or false")] = Field(
         default=True,

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from wsgate.settings.parsers import listed, readable, servers, subjects
+from wsgate.settings.parsers import listed, readable, servers, streams, subjects
 from wsgate.settings.words import Allowed
 
 
@@ -19,7 +19,10 @@ class Nats(BaseModel):
         tuple[str, ...],
         NoDecode,
         listed(servers),
-        Allowed("a comma list of nats://host:port or tls://host:port"),
+        Allowed(
+            "a comma list of nats://host:port or tls://host:port; or none, with WS_POLL_URL or"
+            " WS_PUBLISH_TOKEN"
+        ),
     ] = Field(
         default=("nats://127.0.0.1:4222",),
         description="NATS servers; any one of them will do",
@@ -33,6 +36,17 @@ class Nats(BaseModel):
     ] = Field(
         default=("token.*.update", "token.*.comment", "global.>"),
         description="What to ask NATS for",
+    )
+    nats_jetstream: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        listed(streams),
+        Allowed(
+            "auto, off, or a comma list of streams, the first that keeps a subject going first"
+        ),
+    ] = Field(
+        default=("auto",),
+        description="Streams to take subjects from that they keep; auto: all there are",
     )
     nats_creds: Annotated[
         Annotated[Path, AfterValidator(readable)] | None,

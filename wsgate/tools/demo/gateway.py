@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from wsgate.settings import Settings
 from wsgate.supervisor.sockets import listen
@@ -32,10 +31,9 @@ class DemoGateway:
             log_level="warning",
             log_format="text",
         )
-        blueprint = settings.blueprint()
-        if nats_url is None:
-            blueprint = replace(blueprint, nats=None)
-        self._supervisor = Supervisor(blueprint, listen(host, port, 1), host, admin_port, AT_ONCE)
+        self._supervisor = Supervisor(
+            settings.blueprint(), listen(host, port, 1), host, admin_port, AT_ONCE
+        )
 
     @property
     def port(self) -> int:

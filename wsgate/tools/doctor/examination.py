@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from wsgate.control import REVOKE_SUBJECT
+from wsgate.control import control_subjects
 from wsgate.settings.names import unknown_variables
 from wsgate.tools.doctor import (
     clock,
@@ -61,7 +61,7 @@ async def examine() -> list[Finding]:
         found = None if auth is None else await keys.read(auth)
         findings.append(keys.judge(found, setting=setting))
     if blueprint.nats is not None and not any(name.startswith("nats_") for name in defaulted):
-        control = (REVOKE_SUBJECT,) if auth is not None else ()
+        control = control_subjects(revocations=auth is not None, gaps=blueprint.nats.aggregated)
         findings += nats.judge(await nats.read(blueprint.nats, control))
     # A wrong WS_HOST is wrong for both ports, and is said once.
     return list(dict.fromkeys(findings))

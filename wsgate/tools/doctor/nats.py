@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from wsgate.blueprint import NatsBlueprint
-from wsgate.sources.nats_client import Message
 from wsgate.sources.nats_limits import NatsLimits
 from wsgate.sources.nats_link import NatsLink
 from wsgate.sources.nats_login import Address, Login
@@ -75,10 +74,10 @@ class _Visit:
     def __init__(self) -> None:
         self.refused: list[str] = []
 
-    async def receive(self, message: Message) -> None:
+    def receive(self, *message: bytes | None) -> None:
         pass
 
-    async def receive_control(self, message: Message) -> None:
+    def receive_control(self, *message: bytes | None) -> None:
         pass
 
     def all_received(self) -> None:

@@ -1,0 +1,1 @@
+"""What an aggregator costs, and how much later publications are for it."""

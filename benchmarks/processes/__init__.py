@@ -1,0 +1,1 @@
+"""What an operator relies on: workers that die, are replaced, leave, share the load, and cost."""

@@ -1,0 +1,1 @@
+"""Gateways that are killed, and clients that must not notice more than a pause."""
