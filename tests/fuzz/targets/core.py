@@ -8,6 +8,7 @@ from tests.fuzz.tape import Tape
 from tests.support.frames import CLOSE, FrameReader
 from wsgate.core.frame import Frame
 from wsgate.core.roster import ALIVE_TIMER, CLOSE_TIMER, TooManyChannels, TooManyRates
+from wsgate.delta import squeeze
 
 NAMES = [
     "state.a.x", "state.b.x", "state.c", "event.a.x", "event.c", "strict.a.x", "state.d", "event.d",
@@ -26,21 +27,24 @@ CHECK_EVERY = 16
 class _Session:
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
-        self.rig = Rig(**LIMITS)
+        self.rig = Rig(**LIMITS, squeeze=squeeze)
         self.core, self.delivery = self.rig.core, self.rig.delivery
         self.breaks: set[int] = set()  # slots whose transports may
+        self.speakers: set[int] = set()  # handles of who speaks wsgate.delta.v1
+        self.opened = 0
+        self.published = 0
         # Handles of connections that are gone stay: they mean nobody.
-        self.handles = [self.rig.open()]
+        self.handles = [self._open(), self._open()]
 
     def step(self) -> None:
         tape, handle = self.tape, self.tape.one_of(self.handles)
         match tape.number(20):
             case 0:
                 if len(self.handles) < PLACES:
-                    self.handles.append(self.rig.open())
+                    self.handles.append(self._open())
                 else:
                     self._release(handle)
-                    self.handles[self.handles.index(handle)] = self.rig.open()
+                    self.handles[self.handles.index(handle)] = self._open()
             case 1 | 2 | 3:
                 if self._lives(handle):
                     try:
@@ -56,7 +60,9 @@ class _Session:
                     self.core.unsubscribe(handle, tape.one_of(NAMES))
             case 5 | 6 | 7 | 8:
                 try:
-                    self.rig.publish(tape.one_of(CHANNELS), b'"%s"' % (b"x" * tape.number(400)))
+                    self.published += 1
+                    text = b"%dx" % self.published * tape.number(100)
+                    self.rig.publish(tape.one_of(CHANNELS), b'"%s"' % text)
                 except TooManyChannels:
                     pass
             case 9 | 10:
@@ -94,6 +100,15 @@ class _Session:
             case _:
                 self._release(handle)
 
+    def _open(self) -> int:
+        self.opened += 1
+        speaks_delta = self.opened % 2 == 0
+        handle = self.core.open(delta=speaks_delta)
+        self.rig.wire.renew(slot_of(handle))
+        if speaks_delta:
+            self.speakers.add(handle)
+        return handle
+
     def _lives(self, handle: int) -> bool:
         return self.delivery.owed(handle) is not None
 
@@ -127,6 +142,8 @@ class _Session:
 
     def _check_stream(self, handle: int) -> None:
         reader = FrameReader()
+        if handle in self.speakers:
+            reader.speak_delta()
         reader.feed(self.rig.stream(handle))
         opcodes = []
         while (frame := reader.next()) is not None:
