@@ -160,8 +160,10 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             if byte == 0 and place:
                 raise DeltaError("a number with more bytes than it needs")
+            if value > NUMBER_MAX:
+                break
             return value, at
-    raise DeltaError("a number without an end")
+    raise DeltaError("a number without an end, or above 2^53 - 1")
 
 
 def _unzigzag(value: int) -> int:

@@ -209,7 +209,7 @@ def test_a_first_payload_that_is_unlike_all_others_is_soon_replaced() -> None:
 @pytest.mark.parametrize("prev", [0, 1, 6])
 def test_positions(prev: int) -> None:
     bench, client = Bench(), Client()
-    for seq in (7, 2**40, 2**53 - 1, 8):
+    for seq in (7, 2**40, 2**53 - 1, 8, 2**52 + 7, 2**52 + 8):
         found = bench.send(client, publication(seq, b'{"a":1}', prev))
         assert (found.seq, found.prev) == (seq, prev)
 

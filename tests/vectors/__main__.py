@@ -108,7 +108,9 @@ def good() -> Iterator[tuple[str, list[Step]]]:
         [
             (keyframe(2**53 - 1, 0, 2**53 - 1, A), None),
             (same(2**53 - 1, 0, 0, 2**53 - 2), got(2**53 - 1, 1, A)),
-            (same(2**53 - 1, 0, 2 - 2**53, 0), got(1, 0, A)),
+            (same(2**53 - 1, 0, -(2**52), 0), got(2**52 - 1, 0, A)),
+            (keyframe(2**53 - 1, 1, 1, A), None),
+            (same(2**53 - 1, 1, 2**52 - 1, 2**52 - 1), got(2**52, 1, A)),
         ],
     )
     yield (
@@ -158,6 +160,7 @@ def bad() -> Iterator[tuple[str, list[bytes]]]:
     yield "a number in more bytes than it needs", [b"\x01\x81\x00" + FIRST[2:]]
     yield "a number without an end", [b"\x01" + b"\x80" * 8 + b"\x01"]
     yield "a number above 2^53 - 1", [head(KEYFRAME, 0, 1) + varint(2**53) + FIRST[3:]]
+    yield "a difference above 2^53 - 1", [FIRST, same(1, 0, 2**52, 1)]
     yield "seq 0", [keyframe(1, 0, 0, A)]
     yield "a seq below 1", [FIRST, same(1, 0, -41, 1)]
     yield "a seq above 2^53 - 1", [keyframe(1, 0, 2**53 - 1, A), same(1, 0, 1, 1)]
@@ -201,10 +204,13 @@ def main() -> None:
     for name, messages in bad():
         listed: list[dict[str, Any]] = [{"hex": message.hex()} for message in messages]
         listed[-1]["error"] = True
+        if name == "bytes behind the stream":
+            listed[-1]["optional"] = True
         streams.append({"name": name, "messages": listed})
     about = {
         "of": "wsgate.delta.v1, see docs/protocol.md",
         "streams": "each is for a decoder of its own; an error is the last of its stream",
+        "optional": "an error that an inflater need not notice, if it stops at the final block",
         "publication": "what a message is; null: a keyframe that is none; absent: not compared",
     }
     text = {"about": about, "payload_bytes_max": PAYLOAD_BYTES_MAX, "streams": streams}

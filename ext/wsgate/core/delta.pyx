@@ -57,6 +57,8 @@ cdef enum:
     BETWEEN_BYTES = 8               # of a text frame: `","seq":`, `,"prev":` and `,"data":`
     GENERATION_MAX = (1 << GENERATION_BITS) - 1
 
+cdef int64_t FAR = <int64_t>1 << 52     # a zigzag of it is the most that a JavaScript number holds
+
 
 cdef inline const char* _decimal(const char* at, uint64_t* value) noexcept nogil:
     value[0] = 0
@@ -178,6 +180,9 @@ cdef class DeltaEncoder:
         cdef keyframe_t* keyframe
         cdef frame_t* twin
         _read(plain, &it)
+        if coder.keyframe != NULL and not -FAR <= <int64_t>(it.seq - coder.keyframe.seq) < FAR:
+            keyframe_drop(coder.keyframe)
+            coder.keyframe = NULL       # a difference that would not fit: the channel gets another number
         if coder.keyframe == NULL:
             coder.keyframe = self._keyframe(coder, &it)
         keyframe = coder.keyframe
