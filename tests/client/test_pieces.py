@@ -11,7 +11,14 @@ from wsgate.client.items import Gap, Update, Why
 from wsgate.client.link import packed
 from wsgate.client.mailbox import GAP_NAMES_MAX, Mailbox
 from wsgate.client.transport import _seconds, _with_query
-from wsgate.client.wire import DECODERS, JsonDecoder, Undecodable, decoder_of, subscribe
+from wsgate.client.wire import (
+    DECODERS,
+    DeltaDecoder,
+    JsonDecoder,
+    Undecodable,
+    decoder_of,
+    subscribe,
+)
 from wsgate.protocol import Place, Subscribe, decode
 from wsgate.rules import DEFAULT_RULES, Rule, Rules
 
@@ -58,7 +65,8 @@ def test_events_and_states_take_turns() -> None:
 
 
 def test_the_decoder_of_what_was_selected() -> None:
-    assert list(DECODERS) == ["wsgate.v1"]
+    assert list(DECODERS) == ["wsgate.delta.v1", "wsgate.v1"], "the better one first"
+    assert isinstance(decoder_of("wsgate.delta.v1"), DeltaDecoder)
     assert isinstance(decoder_of("wsgate.v1"), JsonDecoder)
     assert isinstance(decoder_of(None), JsonDecoder)
     text = '{"type":"token_update","channel":"token.a.update","seq":2,"prev":1,"data":{"p":1}}'

@@ -37,7 +37,7 @@ async def subscribed(client: Client, gateway: ScriptedGateway, *names: str):  # 
 async def test_it_offers_the_token_beside_the_protocol() -> None:
     async with scripted_gateway() as gateway, client_of(gateway, token="abc.def.ghi"):
         line = await gateway.accept()
-        assert line.offered == ["wsgate.v1", "wsgate.auth.abc.def.ghi"]
+        assert line.offered == ["wsgate.delta.v1", "wsgate.v1", "wsgate.auth.abc.def.ghi"]
         assert line.path == "/"
 
 
@@ -57,7 +57,7 @@ async def test_a_token_that_cannot_be_had_is_asked_for_again(
     caplog.set_level("DEBUG")
     async with scripted_gateway() as gateway, client_of(gateway, token=shy):
         line = await gateway.accept()
-        assert line.offered[1] == "wsgate.auth.the.real.token"
+        assert line.offered[-1] == "wsgate.auth.the.real.token"
     assert "no token is to be had: RuntimeError" in caplog.text
     ours = [one.getMessage() for one in caplog.records if one.name.startswith("wsgate")]
     assert not any("secret" in text or "real" in text for text in ours)

@@ -245,7 +245,8 @@ async def test_a_mistake_of_its_own_is_not_hidden(monkeypatch: pytest.MonkeyPatc
         def decode(self, message: str | bytes) -> None:
             raise ZeroDivisionError
 
-    monkeypatch.setitem(DECODERS, "wsgate.v1", Broken)
+    for spoken in list(DECODERS):
+        monkeypatch.setitem(DECODERS, spoken, Broken)
     async with local_gateway() as gateway:
         client = Client(url(gateway))
         await client.__aenter__()
@@ -396,3 +397,18 @@ async def test_a_real_gateway_that_restarts_is_found_again(
                 pass
             assert item.data == 3
     assert gateway.stop() == 0
+
+
+@pytest.mark.parametrize("spoken", [True, False])
+@on_loop
+async def test_publications_come_as_deltas_where_the_gateway_has_them(spoken: bool) -> None:
+    async with local_gateway(ws_delta=spoken) as gateway, Client(url(gateway)) as client:
+        both = await client.subscribe(EVENT, STATE)
+        published = [{"price": number, "name": "x" * 200} for number in range(20)]
+        for data in published:
+            gateway.publish(EVENT, data)
+        gateway.publish(STATE, "latest")
+        found = [await anext(both) for _ in range(21)]
+        assert [one.data for one in found if one.channel == EVENT] == published
+        assert [one.data for one in found if one.channel == STATE] == ["latest"]
+        assert (gateway.totals["frames_delta"] > 0) == spoken

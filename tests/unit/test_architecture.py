@@ -97,7 +97,7 @@ ALLOWED = {
     | {"metrics", "orders", "procfs", "raw_json", "settings", "signals", "sources"},
     "aggregate": COMMON
     | {"admin", "blueprint", "control", "histogram", "metrics", "settings", "signals", "sources"},
-    "client": {"protocol", "rules", "backoff"},
+    "client": {"protocol", "rules", "backoff", "delta"},
     "tools": COMMON
     | {"auth", "blueprint", "control", "descriptors", "edge", "log", "settings"}
     | {"sources", "supervisor"},
@@ -281,7 +281,7 @@ def test_the_client_decides_without_io() -> None:
 def test_the_client_loads_nothing_of_the_gateway() -> None:
     loaded = modules_loaded_by("import wsgate.client")
     ours = {part(name) for name in loaded if name.startswith("wsgate.")}
-    assert ours == {"client", "protocol", "rules", "backoff"}
+    assert ours == {"client", "protocol", "rules", "backoff", "delta"}
     assert not loaded & {"picows", "nats", "uvloop", "aiohttp", "pydantic", "typer", "structlog"}
 
 

@@ -11,9 +11,10 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from orjson import JSONDecodeError, dumps, loads
 
+from wsgate import delta
 from wsgate.client.items import Update
 from wsgate.client.messages import Message, parse
-from wsgate.protocol import RESERVED_TYPES, SUBPROTOCOL, CommandId
+from wsgate.protocol import DELTA_SUBPROTOCOL, RESERVED_TYPES, SUBPROTOCOL, CommandId
 
 Positions: TypeAlias = dict[str, dict[str, tuple[str, int]]]
 """Epoch and seq of channels, by the name through which they are subscribed to."""
@@ -61,7 +62,31 @@ class JsonDecoder:
         raise Undecodable("a publication with fields of wrong types")
 
 
-DECODERS: Final[dict[str, Callable[[], Decoder]]] = {SUBPROTOCOL: JsonDecoder}
+class DeltaDecoder:
+    """``wsgate.delta.v1``: publications are binary, all else is JSON text."""
+
+    __slots__ = ("_publications", "_text")
+
+    def __init__(self) -> None:
+        self._text = JsonDecoder()
+        self._publications = delta.Decoder()
+
+    def decode(self, message: str | bytes) -> Update | Message | None:
+        if isinstance(message, str):
+            return self._text.decode(message)
+        try:
+            found = self._publications.decode(message)
+            if found is None:
+                return None
+            return Update(found.type, found.channel, found.seq, found.prev, loads(found.data))
+        except (delta.DeltaError, JSONDecodeError) as error:
+            raise Undecodable(str(error)) from None
+
+
+DECODERS: Final[dict[str, Callable[[], Decoder]]] = {
+    DELTA_SUBPROTOCOL: DeltaDecoder,
+    SUBPROTOCOL: JsonDecoder,
+}
 """What is offered to the gateway, best first."""
 
 
