@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 # The moment the tests began, for PyJWT has no clock that can be set.
 NOW_S = float(int(time.time()))
+LIFETIME_S = 4 * 3600  # of a token: longer than all tests take
 SECRET = b"a secret of the issuer, of more than 32 bytes"
 ALGORITHMS = ("HS256", "RS256", "ES256", "EdDSA")
 
@@ -70,7 +71,7 @@ def claims(**more: Any) -> dict[str, Any]:
     usual = {
         "sub": "user-1",
         "iat": int(NOW_S) - 10,
-        "exp": int(NOW_S) + 600,
+        "exp": int(NOW_S) + LIFETIME_S,
         "channels": ["token.*.update"],
     }
     return {name: value for name, value in (usual | more).items() if value is not None}

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.issuer import (
     ALGORITHMS,
+    LIFETIME_S,
     NOW_S,
     claims,
     encoded,
@@ -36,7 +37,7 @@ def test_a_good_token(algorithm: str) -> None:
     first, again = one.verify(good, NOW_S), one.verify(good, NOW_S)
     assert first == again
     assert (first.subject, first.token_id) == ("user-1", "token-7")
-    assert (first.expires_at_s, first.issued_at_s) == (NOW_S + 600, NOW_S - 10)
+    assert (first.expires_at_s, first.issued_at_s) == (NOW_S + LIFETIME_S, NOW_S - 10)
     assert first.permissions.patterns == ("token.*.update",)
     assert first.permissions is again.permissions
 
