@@ -24,7 +24,9 @@ from wsgate.core.outboxes import BROKEN, SLOW
 from wsgate.core.roster import ALIVE_TIMER, CLOSE_TIMER, LOGIN_TIMER
 from wsgate.core.sink import Sink
 from wsgate.departures import Departures
+from wsgate.ebb import Ebb
 from wsgate.flush import now_ms
+from wsgate.heap import give_back
 from wsgate.histogram import Histogram
 from wsgate.intake import Intake
 from wsgate.limits import Limits
@@ -120,6 +122,7 @@ class Hub(Intake):
         self.departures: Departures[Connection] = Departures(
             self, self._connections.values(), limits
         )
+        self._ebb = Ebb(give_back)
         self.opened_total = 0
         self.closed_by_reason: Counter[str] = Counter()
         self.durations = Histogram(DURATIONS_S)
@@ -135,6 +138,7 @@ class Hub(Intake):
         connection.session = Session(authenticated=self.login is not None)
         self._connections[connection.handle] = connection
         self.opened_total += 1
+        self._ebb.came(len(self._connections))
         self.capacity.enter()
         if self.addresses is not None and connection.address_group is not None:
             self.addresses.enter(connection.address_group)
@@ -257,6 +261,7 @@ class Hub(Intake):
             self.addresses.leave(connection.address_group)
         if self._verbose:
             self._log_end(connection)
+        self._ebb.left(len(self._connections))
         self.departures.left()
 
     def _log_end(self, connection: Connection) -> None:
@@ -442,6 +447,7 @@ class Hub(Intake):
         if self.login is not None:
             await self.login.stop()
         await self.subscriptions.stop()
+        self._ebb.stop()
         self._heart.cancel()
         self._flushing.stop()
 

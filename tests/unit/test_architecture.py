@@ -65,7 +65,7 @@ ALLOWED = {
     | {"core", "epochs", "filling", "replays", "session", "subscribing", "turns"},
     "hub": COMMON
     | {"addresses", "auth", "capacity", "departures", "intake", "login", "session"}
-    | {"core", "flush", "histogram", "replays", "subscriptions", "turns"},
+    | {"core", "ebb", "flush", "heap", "histogram", "replays", "subscriptions", "turns"},
     "auth": COMMON,
     "lean": set(),
     "sources": COMMON | {"lean", "raw_json"},
@@ -77,6 +77,7 @@ ALLOWED = {
     "channel": set(),
     "orders": {"blueprint"},
     "heap": set(),
+    "ebb": set(),
     "procfs": set(),
     "desk": {"app", "auth", "channel", "heap", "metrics", "sources"},
     "worker": {
