@@ -40,7 +40,7 @@ class Filling(Generic[_C]):
 
     def wait(self, connection: _C, command: Subscribe) -> None:
         """The command is carried out once the sources have told, or after ``PATIENCE_S``."""
-        connection.session.waiting = []
+        connection.session.begin_waiting()
         self._waiting[connection] = command
         if self._impatience is None:
             self._impatience = self._loop.call_later(PATIENCE_S, self.over)
@@ -54,8 +54,7 @@ class Filling(Generic[_C]):
     def _release(self) -> None:
         for connection in list(islice(self._waiting, PORTION)):
             command = self._waiting.pop(connection)
-            messages, connection.session.waiting = connection.session.waiting or [], None
-            self._go_on(connection, command, messages)
+            self._go_on(connection, command, connection.session.stop_waiting())
         self.over()
 
     def left(self, connection: _C) -> None:

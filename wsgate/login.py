@@ -9,7 +9,6 @@ known yet is checked once the keys have been fetched again; until then commands 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
@@ -25,6 +24,7 @@ from wsgate.auth.identity import (
     TokenRefused,
     Undecided,
 )
+from wsgate.errands import Errands
 from wsgate.protocol import Auth, CloseCode, CommandId, ErrorCode, ProtocolError
 from wsgate.session import Session
 
@@ -87,7 +87,7 @@ class Login(Generic[_C]):
         self._host = host
         self._first_s = first_s
         self._clock = clock
-        self._tasks: dict[_C, asyncio.Task[None]] = {}
+        self._errands: Errands[_C] = Errands("login")
 
     # ------------------------------------------------------------------------------------- coming
 
@@ -147,9 +147,9 @@ class Login(Generic[_C]):
     # ----------------------------------------------------------------------------- unknown keys
 
     def _later(self, connection: _C, credential: Credential, command: Auth | None) -> None:
-        connection.session.waiting = []
-        self._tasks[connection] = asyncio.get_running_loop().create_task(
-            self._when_others_have_said(connection, credential, command), name="login"
+        connection.session.begin_waiting()
+        self._errands.begin(
+            connection, self._when_others_have_said(connection, credential, command)
         )
 
     async def _when_others_have_said(
@@ -168,8 +168,8 @@ class Login(Generic[_C]):
             return
         finally:
             # Before what waited is handled: that may be a token to wait for in its turn.
-            self._tasks.pop(connection, None)
-        waiting, connection.session.waiting = connection.session.waiting or [], None
+            self._errands.done(connection)
+        waiting = connection.session.stop_waiting()
         if not self._host.is_open(connection):
             return
         try:
@@ -220,18 +220,11 @@ class Login(Generic[_C]):
 
     def left(self, connection: _C) -> None:
         """The connection is gone: its place among those who wait for keys is free."""
-        task = self._tasks.pop(connection, None)  # it may end without having begun
-        if task is not None:
-            task.cancel()
+        self._errands.left(connection)
 
     async def stop(self) -> None:
         """Leave no task behind."""
-        tasks = list(self._tasks.values())
-        self._tasks.clear()
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self._errands.stop()
 
 
 def close_code(error: Refused) -> CloseCode:

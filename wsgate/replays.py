@@ -6,13 +6,13 @@ told at once that it cannot have all, which it has to cope with anyway.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import structlog
 
+from wsgate.errands import Errands
 from wsgate.session import Session
 
 log = structlog.get_logger("wsgate.replays")
@@ -52,18 +52,16 @@ class Replays(Generic[_C]):
     ) -> None:
         self._replay = replay
         self._go_on = go_on
-        self._tasks: dict[_C, asyncio.Task[None]] = {}
+        self._errands: Errands[_C] = Errands("replay")
         self.outcomes: Counter[str] = Counter()
 
     def begin(self, connection: _C, lacks: Sequence[Lack]) -> bool:
         """Ask, and let the connection wait; False if too much is asked for already."""
-        if len(self._tasks) >= AT_ONCE_MAX or len(lacks) > CHANNELS_MAX:
+        if len(self._errands) >= AT_ONCE_MAX or len(lacks) > CHANNELS_MAX:
             self.outcomes["refused"] += len(lacks)
             return False
-        connection.session.waiting = []
-        self._tasks[connection] = asyncio.get_running_loop().create_task(
-            self._run(connection, lacks), name="replay"
-        )
+        connection.session.begin_waiting()
+        self._errands.begin(connection, self._run(connection, lacks))
         return True
 
     async def _run(self, connection: _C, lacks: Sequence[Lack]) -> None:
@@ -76,9 +74,8 @@ class Replays(Generic[_C]):
                     found[lack.channel] = events
         finally:
             # Before what waited is handled: that may ask for more.
-            self._tasks.pop(connection, None)
-        messages, connection.session.waiting = connection.session.waiting or [], None
-        self._go_on(connection, found, messages)
+            self._errands.done(connection)
+        self._go_on(connection, found, connection.session.stop_waiting())
 
     async def _ask(self, lack: Lack) -> Events | None:
         try:
@@ -89,15 +86,8 @@ class Replays(Generic[_C]):
 
     def left(self, connection: _C) -> None:
         """The connection is gone: nobody waits any more."""
-        task = self._tasks.pop(connection, None)
-        if task is not None:
-            task.cancel()
+        self._errands.left(connection)
 
     async def stop(self) -> None:
         """Leave no task behind."""
-        tasks = list(self._tasks.values())
-        self._tasks.clear()
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self._errands.stop()

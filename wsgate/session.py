@@ -50,6 +50,15 @@ class Session:
         """What it may subscribe to, as far as the token is asked."""
         return EVERYTHING if self.identity is None else self.identity.permissions
 
+    def begin_waiting(self) -> None:
+        """From now on messages are kept, in order."""
+        self.waiting = []
+
+    def stop_waiting(self) -> list[bytes]:
+        """What is waited for is there; what came meanwhile."""
+        messages, self.waiting = self.waiting or [], None
+        return messages
+
     def wait(self, message: bytes) -> bool:
         """Keep a message for later, while something is waited for; False if that is too much."""
         assert self.waiting is not None, "nothing is waited for"

@@ -168,7 +168,7 @@ class _Scene:
             if connection.end_reason is None and identity is not None:
                 ends_s = identity.expires_at_s
                 assert ends_s is None or self._clock() < ends_s + EXPIRY_NOTICED_S, "outlived it"
-        assert len(self.login._tasks) <= 2 * LIMITS.connections_max
+        assert len(self.login._errands) <= 2 * LIMITS.connections_max
 
     async def finish(self) -> None:
         await self.gateway.finish()
