@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from wsgate.auth.options import TokenOptions
 from wsgate.limits import Limits
@@ -48,6 +49,16 @@ class NatsBlueprint:
     token: str | None = field(repr=False)
     aggregated: bool
     """What comes was republished by ``wsgate aggregate``, which tells where some is missing."""
+
+    @property
+    def credentials(self) -> dict[str, Any]:
+        """As whoever connects takes them by name."""
+        return {
+            "creds_file": self.creds_file,
+            "user": self.user,
+            "password": self.password,
+            "token": self.token,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

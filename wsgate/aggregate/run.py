@@ -141,10 +141,7 @@ def source(feed: Feed, nats: NatsBlueprint) -> NatsSource:
         feed,
         nats.servers,
         nats.subjects,
-        creds_file=nats.creds_file,
-        user=nats.user,
-        password=nats.password,
-        token=nats.token,
+        **nats.credentials,
         streams=(),  # what is republished is live, or nothing
         gather_s=GATHER_S,
         echo=False,  # were a mapping of the server's to lead back here, it would never end

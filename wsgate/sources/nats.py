@@ -9,7 +9,6 @@ lost or cannot be had waits a random while and takes the next server, without en
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -17,7 +16,6 @@ from random import Random
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from wsgate.backoff import full_jitter
 from wsgate.protocol import is_channel_or_pattern
 from wsgate.rules import DEFAULT_RULES, Rules
 from wsgate.sources import Feed
@@ -29,6 +27,7 @@ from wsgate.sources.nats_limits import NatsLimits
 from wsgate.sources.nats_link import NatsLink, end
 from wsgate.sources.nats_login import Address, Login
 from wsgate.sources.nats_report import NatsReporter
+from wsgate.sources.nats_rounds import go_round
 
 
 class NatsSource:
@@ -166,21 +165,7 @@ class NatsSource:
         return self._link
 
     async def _supervise(self) -> None:
-        # Gateways that start together spread over the servers.
-        addresses = self._random.sample(self._addresses, len(self._addresses))
-        failures = 0
-        for address in itertools.cycle(addresses):
-            lasted_s = await self._live_through(address)
-            failures = 0 if lasted_s >= self._limits.steady_s else failures + 1
-            # A whole round of the list is one failure: the second server must not wait for the
-            # sins of the first.
-            delay_s = full_jitter(
-                failures // len(addresses),
-                base_s=self._limits.backoff_base_s,
-                cap_s=self._limits.backoff_cap_s,
-                random=self._random,
-            )
-            await asyncio.sleep(delay_s)
+        await go_round(self._addresses, self._live_through, self._limits, self._random)
 
     async def _live_through(self, address: Address) -> float:
         """One connection from beginning to end; how many seconds it was live."""

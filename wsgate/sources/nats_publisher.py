@@ -7,7 +7,6 @@ The counterpart of ``nats.py``, with the same links to a server: what can go wro
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -15,12 +14,12 @@ from random import Random
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from wsgate.backoff import full_jitter
 from wsgate.sources.nats_commands import publish_command, publish_head
 from wsgate.sources.nats_limits import NatsLimits
 from wsgate.sources.nats_link import NatsLink
 from wsgate.sources.nats_login import Address, Login
 from wsgate.sources.nats_report import diagnose
+from wsgate.sources.nats_rounds import go_round
 from wsgate.throttle import Throttle
 
 UNCONFIRMED = "sent, and not confirmed: nobody knows whether it was published"
@@ -107,18 +106,7 @@ class NatsPublisher:
             }
 
     async def _supervise(self) -> None:
-        addresses = self._random.sample(self._addresses, len(self._addresses))
-        failures = 0
-        for address in itertools.cycle(addresses):
-            lasted_s = await self._live_through(address)
-            failures = 0 if lasted_s >= self._limits.steady_s else failures + 1
-            delay_s = full_jitter(
-                failures // len(addresses),
-                base_s=self._limits.backoff_base_s,
-                cap_s=self._limits.backoff_cap_s,
-                random=self._random,
-            )
-            await asyncio.sleep(delay_s)
+        await go_round(self._addresses, self._live_through, self._limits, self._random)
 
     async def _live_through(self, address: Address) -> float:
         """One connection from beginning to end; how many seconds it was there."""

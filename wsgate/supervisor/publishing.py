@@ -142,8 +142,5 @@ def _publisher(nats: NatsBlueprint) -> NatsPublisher:
 
     return NatsPublisher(
         nats.servers,
-        creds_file=nats.creds_file,
-        user=nats.user,
-        password=nats.password,
-        token=nats.token,
+        **nats.credentials,
     )
