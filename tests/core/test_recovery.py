@@ -268,6 +268,21 @@ def test_the_origin_may_know_what_was_before() -> None:
     assert not back(rig, "event.a", 1, epoch=EPOCH, earlier=earlier[:1])[1], "5 would be missing"
 
 
+def test_what_the_origin_told_that_was_still_on_its_way_here_comes_once() -> None:
+    rig = remembering(events=2)
+    stream = Stream(rig)
+    for _ in range(5):
+        stream.publish("event.a")
+    earlier = [(seq, b"%d" % seq) for seq in range(2, 8)]
+    handle, whole = back(rig, "event.a", 1, epoch=EPOCH, earlier=earlier)
+    assert whole
+    for seq in (6, 7, 8):
+        stream.tell(rig, "event.a", seq)
+    rig.flush_all()
+    assert numbers(rig, handle) == [2, 3, 4, 5, 6, 7, 8]
+    rig.core.check()
+
+
 # any order of everything
 
 

@@ -15,6 +15,7 @@ that channel until it has passed it::
 """
 
 from wsgate.core.channel cimport EVENT, channel_t
+from wsgate.core.channel cimport OWN_EPOCH as _OWN_EPOCH
 from wsgate.core.frame cimport frame_keep, frame_publication, frame_t
 from wsgate.core.history cimport event_t
 from wsgate.core.index cimport NO_ID
@@ -22,7 +23,12 @@ from wsgate.core.outbox cimport CLOSING, DOOMED, outbox_push_event, outbox_t
 from wsgate.core.roster cimport Roster
 
 
-OWN_EPOCH = 0                   # the gateway counts by itself
+OWN_EPOCH = _OWN_EPOCH          # the gateway counts by itself
+
+
+cdef uint64_t _reached(uint64_t after, earlier) except? 0:
+    """How far a client is that was at `after` and gets `earlier`, (seq, payload) in order."""
+    return max(after, <uint64_t>earlier[len(earlier) - 1][0]) if earlier else after
 
 
 cdef class Recovery(Roster):
@@ -96,7 +102,7 @@ cdef class Recovery(Roster):
         if id == NO_ID:
             return False
         channel = &self.channels.table[id]
-        if channel.kind != EVENT or channel.epoch == 0:
+        if channel.kind != EVENT or channel.epoch == _OWN_EPOCH:
             return False
         if self.channels.epoch_names[channel.epoch] != epoch or <uint64_t>after >= channel.seq:
             return False
@@ -123,7 +129,11 @@ cdef class Recovery(Roster):
             return True
         if not self.is_whole(id, after, earlier):
             return False
-        return self.replay(slot, id, after, list(earlier))
+        if not self.replay(slot, id, after, list(earlier)):
+            return False
+        if _reached(after, earlier) > channel.seq:      # the origin told what is still on its way here
+            self.silence(slot, id, _reached(after, earlier))
+        return True
 
     cdef bint catch_up_state(self, uint32_t slot, uint32_t id, uint64_t after) except -1:
         """The latest value is owed by now: it is not, unless it is newer than what the client has."""
@@ -137,10 +147,8 @@ cdef class Recovery(Roster):
     def is_whole(self, id: int, after: int, earlier) -> bool:
         """Whether nothing is missing after a position, from `earlier` through history to the newest."""
         cdef channel_t* channel = &self.channels.table[<uint32_t>id]
-        cdef uint64_t reached = after
+        cdef uint64_t reached = _reached(after, earlier)
         cdef event_t* event
-        if earlier:
-            reached = max(reached, <uint64_t>earlier[len(earlier) - 1][0])
         if not channel.published:
             return reached >= self.channels.epochs[channel.epoch].floor
         event = self.history.first_after(id, reached)
@@ -155,11 +163,10 @@ cdef class Recovery(Roster):
         """Put what was missed into the events lane, if there is room for all of it."""
         cdef channel_t* channel = &self.channels.table[id]
         cdef outbox_t* box = &self.delivery.outboxes[slot]
-        cdef uint64_t reached = max(after, <uint64_t>earlier[len(earlier) - 1][0]) if earlier else after
         cdef uint64_t prev = after
         cdef uint64_t size = sum([len(payload) + 512 for _, payload in earlier])
         cdef uint64_t count = len(earlier)
-        cdef event_t* first = self.history.first_after(id, reached)
+        cdef event_t* first = self.history.first_after(id, _reached(after, earlier))
         cdef event_t* event = first
         cdef frame_t* frame
         if box.flags & (CLOSING | DOOMED):
