@@ -117,11 +117,9 @@ class Intake:
 
     def publish(self, subject: str, payload: bytes, seq: int = 0, epoch: str = "") -> bool:
         """Publish JSON on the channel named like the subject; False if refused, and counted."""
-        channel = self.channel_of(subject)
+        channel = self._channel_for(subject, payload)
         if channel is None:
             return False
-        if len(payload) > self._limits.payload_bytes_max:
-            return self._refuse("too_large", subject, size=len(payload))
         if self.regulator is None:
             return self.pass_on(channel, subject, payload, seq, epoch)
         if self.core.is_event(channel):
@@ -145,14 +143,20 @@ class Intake:
         self._flushing.publications_wait()
 
     def restore(self, subject: str, payload: bytes, seq: int, epoch: str) -> bool:
-        channel = self.channel_of(subject)
+        channel = self._channel_for(subject, payload)
         if channel is None or not self._is_json(subject, payload):
             return False
-        if len(payload) > self._limits.payload_bytes_max:
-            return self._refuse("too_large", subject, size=len(payload))
         if self.core.restore(channel, payload, seq, self._epochs.id(epoch)):
             self._flushing.publication_came()
         return True
+
+    def _channel_for(self, subject: str, payload: bytes) -> int | None:
+        """The subject's channel, if it takes so large a payload; else None, and that is counted."""
+        channel = self.channel_of(subject)
+        if channel is not None and len(payload) > self._limits.payload_bytes_max:
+            self._refuse("too_large", subject, size=len(payload))
+            return None
+        return channel
 
     def _is_json(self, subject: str, payload: bytes) -> bool:
         try:

@@ -18,6 +18,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.support.feed import DEADLINE_S
+from tests.support.http_port import HttpPort
 
 Script = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -40,53 +41,25 @@ def items(*found: Any, cursor: Any = None) -> Script:
     return body(json.dumps({"items": found, "cursor": cursor}).encode())
 
 
-class Backend:
+class Backend(HttpPort):
     """``changes`` are all there ever were; the cursor is how many of them somebody has seen.
 
     ``forgotten``: of how many nothing is known any more; an older cursor is answered with 410.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.changes: list[dict[str, Any]] = []
         self.forgotten = 0
         self.scripts: deque[Script] = deque()
         """Each is the answer to one request, in the place of the usual one."""
         self.tagged = False
         """Whether answers have an ETag."""
-        self.go = asyncio.Event()
-        """Cleared: requests wait."""
-        self.go.set()
         self.seen: list[web.Request] = []
         self.at_once = 0
         self.at_once_most = 0
         self.not_modified = 0
         self._versions: dict[str, int] = {}
-        self._changed = asyncio.Event()
-        self._runner: web.AppRunner | None = None
-        self._port = 0
-
-    async def __aenter__(self) -> Backend:
-        await self.open()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self.go.set()
-        await self.close()
-
-    async def open(self) -> None:
-        """At the same port again, if it was open before."""
-        app = web.Application()
-        app.router.add_get("/{path:.*}", self._serve)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
-
-    async def close(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
 
     @property
     def url(self) -> str:
@@ -111,7 +84,7 @@ class Backend:
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(request)
         self.at_once += 1
         self.at_once_most = max(self.at_once, self.at_once_most)

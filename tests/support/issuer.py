@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from tests.support.http_port import HttpPort
+
 # The moment the tests began, for PyJWT has no clock that can be set.
 NOW_S = float(int(time.time()))
 LIFETIME_S = 4 * 3600  # of a token: longer than all tests take
@@ -95,45 +97,20 @@ def hmac_token(header: Any, payload: Any, secret: bytes = SECRET) -> str:
     return f"{signed}.{encoded(hmac.digest(secret, signed.encode(), 'sha256'))}"
 
 
-class Issuer:
+class Issuer(HttpPort):
     """Publishes ``document``; a test may have it fail, hang, or say something else."""
 
     def __init__(self, document: bytes) -> None:
+        super().__init__()
         self.document = document
         self.status = 200
         self.headers: dict[str, str] = {}
         self.requests = 0
         self.seen: list[dict[str, str]] = []
-        self.go = asyncio.Event()  # cleared: requests wait
-        self.go.set()
-        self.url = ""
-        self._changed = asyncio.Event()
-        self._runner: web.AppRunner | None = None
-        self._port = 0
 
-    async def __aenter__(self) -> Issuer:
-        await self.open()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self.go.set()
-        await self.close()
-
-    async def open(self) -> None:
-        """At the same port again, if it was open before."""
-        app = web.Application()
-        app.router.add_get("/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
-        self.url = f"http://127.0.0.1:{self._port}/.well-known/jwks.json"
-
-    async def close(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}/.well-known/jwks.json"
 
     async def until_requests(self, count: int) -> None:
         await self.until(lambda: self.requests >= count)
@@ -144,7 +121,7 @@ class Issuer:
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def serve(self, request: web.Request) -> web.Response:
         self.requests += 1
         self.seen.append(dict(request.headers))
         self._changed.set()
