@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import platform
 import signal
 import time
 from collections.abc import Callable
@@ -67,6 +68,25 @@ async def test_clients_are_spread_over_the_workers(
     for client in clients:
         assert (await client.message())["data"] == "to all"
         client.close()
+    assert gateway.stop() == 0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked for them")
+@pytest.mark.parametrize(("given", "kept"), [(None, b"malloc"), ("pymalloc", b"pymalloc")])
+def test_workers_have_small_objects_from_glibc_unless_told_otherwise(
+    given: str | None,
+    kept: bytes,
+    nats_server: NatsServer,
+    gateway_process: NewGateway,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PYTHONMALLOC", raising=False)
+    chosen = {} if given is None else {"PYTHONMALLOC": given}
+    gateway = gateway_process(NATS_URL=nats_server.url, WS_WORKERS=1, **chosen)
+    gateway.start()
+    gateway.until_ready()
+    (worker,) = children(gateway.pid)
+    assert b"PYTHONMALLOC=" + kept in Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")
     assert gateway.stop() == 0
 
 
