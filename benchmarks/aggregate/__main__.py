@@ -78,7 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     cores = sorted(os.sched_getaffinity(0))
     OUT.mkdir(exist_ok=True)
     nats_server = program(args.nats_server, "nats-server", needed=True)
-    bench = Bench(OUT, nats_server, Path(sys.executable), cores[0], cores[-1], args.nice)
+    bench = Bench(
+        OUT, nats_server, program(None, "wsgate", needed=True), cores[0], cores[-1], args.nice
+    )
     runs: dict[str, list[Figures]] = {one.name: [] for one in chosen}
     for turn in range(args.repeat):
         for market in chosen:

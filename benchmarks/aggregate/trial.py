@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.aggregate.scenarios import Market
-from benchmarks.fanout import probe
 from benchmarks.fanout.build import build
 from benchmarks.fanout.child import Child, Failure
 from benchmarks.fanout.trial import Bench, Buckets, quantile
@@ -20,27 +18,6 @@ HERE = Path(__file__).parent
 READY_S = 30
 
 Figures = dict[str, float]
-
-
-@contextmanager
-def aggregator(bench: Bench, market: Market, nats_port: int) -> Iterator[Child]:
-    port = probe.free_port()
-    environment = {
-        "NATS_URL": f"nats://127.0.0.1:{nats_port}",
-        "WS_HOST": "127.0.0.1",
-        "WS_ADMIN_PORT": str(port),
-        "WS_AGGREGATE_FROM": "raw",
-        "WS_AGGREGATE_WINDOW_MS": str(market.window_ms),
-        "LOG_LEVEL": "warning",
-    }
-    command = [sys.executable, "-m", "wsgate", "aggregate"]
-    log = bench.out / "aggregator.log"
-    with Child(
-        "aggregator", command, bench.server_core, log, environment, nice=bench.nice
-    ) as child:
-        ready = f"http://127.0.0.1:{port}/readyz"
-        probe.wait_until("ready", lambda: probe.http_ok(ready), child)
-        yield child
 
 
 @contextmanager
@@ -60,7 +37,7 @@ def trial(bench: Bench, market: Market) -> Figures:
     )
     with (
         bench.nats() as nats_port,
-        aggregator(bench, market, nats_port) as server,
+        bench.aggregator(nats_port, market.window_ms, bench.server_core) as server,
         listener(bench, market, nats_port) as reader,
         ExitStack() as stack,
     ):

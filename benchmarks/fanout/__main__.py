@@ -12,19 +12,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fanout import report
+from benchmarks.fanout import report, servers
 from benchmarks.fanout.build import OUT
 from benchmarks.fanout.child import Failure, run
 from benchmarks.fanout.machine import machine
 from benchmarks.fanout.scenarios import SCENARIOS, Kind, Scenario, shortened
-from benchmarks.fanout.trial import DEFLATE, DELTA, Bench, Figures, trial
+from benchmarks.fanout.trial import Bench, Figures, trial
 
 SERVERS = {
-    "floor": [report.FLOOR],
-    "wsgate": ["wsgate"],
-    "both": [report.FLOOR, "wsgate"],
-    "deflate": ["wsgate", DEFLATE],  # streams only: elsewhere nobody inflates
-    "delta": ["wsgate", DELTA],  # likewise
+    "floor": [servers.FLOOR],
+    "wsgate": [servers.WSGATE],
+    "both": [servers.FLOOR, servers.WSGATE],
+    # For streams only.
+    "deflate": [servers.WSGATE, servers.DEFLATE],
+    "delta": [servers.WSGATE, servers.DELTA],
+    "aggregated": [servers.WSGATE, servers.AGGREGATED],
+    "uwebsockets": [servers.WSGATE, servers.UWEBSOCKETS],
 }
 
 
@@ -68,12 +71,12 @@ def scenarios(args: argparse.Namespace) -> list[Scenario]:
     return chosen
 
 
-def measure(bench: Bench, scenario: Scenario, servers: list[str], repeat: int) -> dict[str, Any]:
-    runs: dict[str, list[Figures]] = {server: [] for server in servers}
+def measure(bench: Bench, scenario: Scenario, names: list[str], repeat: int) -> dict[str, Any]:
+    runs: dict[str, list[Figures]] = {server: [] for server in names}
     with bench.nats() as nats_port:
         # A B A B: what drifts on the machine hits both alike.
         for turn in range(repeat):
-            for server in servers:
+            for server in names:
                 print(f"... {scenario.name}, {server}, run {turn + 1} of {repeat}", file=sys.stderr)
                 runs[server].append(trial(bench, scenario, server, nats_port))
     summary = {server: report.medians(figures) for server, figures in runs.items()}
@@ -95,7 +98,7 @@ def measure(bench: Bench, scenario: Scenario, servers: list[str], repeat: int) -
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
-    servers = SERVERS[args.server]
+    names = SERVERS[args.server]
     cores = sorted(os.sched_getaffinity(0))
     OUT.mkdir(exist_ok=True)
     for log in OUT.glob("*.log"):
@@ -103,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     bench = Bench(
         out=OUT,
         nats_server=program(args.nats_server, "nats-server", needed=True),
-        wsgate=program(args.wsgate, "wsgate", needed="wsgate" in servers),
+        wsgate=program(args.wsgate, "wsgate", needed=names != [servers.FLOOR]),
         server_core=cores[0],
         other_core=cores[-1],
         nice=args.nice,
@@ -113,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     tables = "".join(f"{name}: {value}\n" for name, value in head.items())
     print(tables, flush=True)
     for scenario in scenarios(args):
-        result = measure(bench, scenario, servers, args.repeat)
+        result = measure(bench, scenario, names, args.repeat)
         table = result.pop("table")
         print(table, flush=True)
         results.append(result)

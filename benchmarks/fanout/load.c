@@ -72,6 +72,7 @@ static void print_totals(const char *event) {
            (unsigned long long)tally.duplicates, (unsigned long long)tally.reordered,
            (unsigned long long)tally.unasked, (unsigned long long)tally.damaged, (unsigned long long)seen.gaps,
            (unsigned long long)seen.feeds, (unsigned long long)seen.errors, (unsigned long long)seen.closes);
+    printf("\"latest\":%llu,", (unsigned long long)tally_latest(&tally, (size_t)want.connections * want.each));
     printf("\"live_deliveries\":%llu,\"deflated\":%llu,\"deltas\":%llu,\"keyframes\":%llu,\"wire_bytes\":%llu,",
            (unsigned long long)live_deliveries(), (unsigned long long)seen.deflated, (unsigned long long)seen.deltas,
            (unsigned long long)seen.keyframes, (unsigned long long)seen.wire_bytes);

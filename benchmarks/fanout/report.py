@@ -8,15 +8,17 @@ from statistics import median
 from typing import Any
 
 from benchmarks.fanout.scenarios import Kind, Scenario
+from benchmarks.fanout.servers import FLOOR, WSGATE
 from benchmarks.fanout.trial import Figures
-
-FLOOR = "floor"
 
 MEANING = {
     "cpu_us_per_delivery": "µs of the server's CPU, from NATS to the client's socket",
     "user_us_per_delivery": "of that in user mode: the server's own doing, steady from run to run",
     "deliveries_per_s": "publications that reached a client, all clients together",
     "behind_share": "of the deliveries due in the time measured, how many came only after it",
+    "merged_share": "of what was published for clients, how much was merged into something newer",
+    "outdated": "publications that clients' last values are behind once nothing comes any more",
+    "aggregator_cpu_share": "how much of a core the aggregator used, beside the server",
     "bytes_per_delivery": "bytes of a WebSocket message's payload",
     "wire_bytes_per_delivery": "bytes of the frame, header included, as it crossed the wire",
     "deflated_share": "of the deliveries, how many were compressed",
@@ -44,7 +46,7 @@ MEANING = {
     "disturbance_share_clients": "use of the clients' core by others: falsifies latency",
 }
 
-FAULTS = ("lost", "reordered", "damaged", "disconnected")
+FAULTS = ("lost", "outdated", "reordered", "damaged", "disconnected")
 TRUSTED_UP_TO = {
     "behind_share": 0.05,
     "client_busy_share": 0.9,
@@ -64,7 +66,7 @@ def medians(runs: Sequence[Figures]) -> Figures:
 
 def verdicts(scenario: Scenario, summary: dict[str, Figures]) -> list[dict[str, Any]]:
     """Each target of the gateway: met or not. Without a floor there is no ratio to judge."""
-    figures, floor = summary.get("wsgate"), summary.get(FLOOR)
+    figures, floor = summary.get(WSGATE), summary.get(FLOOR)
     found = []
     for target in scenario.targets:
         if figures is None or (target.against_floor and floor is None):

@@ -32,7 +32,9 @@ class Scenario:
     per_template: int = 1
     each: int = 1
     rate: float = 1.0
-    """Updates per second on each channel."""
+    """Updates per second on each channel; of several rates, on each of the busiest."""
+    rates: tuple[float, ...] = ()
+    """One for each template, where one channel is busier than another."""
     window_ms: int = 0
     adapts: bool = False
     """The gateway finds its window by itself, up to `window_ms`, which the floor always has."""
@@ -45,6 +47,28 @@ class Scenario:
     warmup_s: float = 5.0
     payload_bytes: int = 500
     targets: tuple[Target, ...] = ()
+
+    @property
+    def state(self) -> bool:
+        """Only the latest counts: what was merged on its way is not lost."""
+        return self.channels.endswith(".update")
+
+    @property
+    def rates_text(self) -> str:
+        return ",".join(f"{rate:g}" for rate in self.rates) or f"{self.rate:g}"
+
+    @property
+    def publications_per_s(self) -> float:
+        """On all channels."""
+        if not self.rates:
+            return self.rate * len(self.channel_names)
+        return sum(rate * self.per_template for rate in self.rates)
+
+    @property
+    def deliveries_per_s(self) -> float:
+        """To all clients, if nothing is merged."""
+        subscribers = self.connections * self.each / len(self.channel_names)
+        return self.publications_per_s * subscribers
 
     @property
     def channel_names(self) -> list[str]:
@@ -79,6 +103,24 @@ MILLION = Scenario(
         Target("latency_p99_ms", 300),
         Target("behind_share", 0.01),
         Target("lost", 0),
+        Target("reordered", 0),
+    ),
+)
+MARKET = Scenario(
+    name="market",
+    about="each on 10 of 2,000 state channels, 10,000 updates/s on 100 of them, 2,500 on the rest",
+    kind=Kind.STREAM,
+    # The first hundred are the busy ones.
+    channels=",".join(f"token.{letter}%02u.update" for letter in "abcdefghijklmnopqrst"),
+    per_template=100,
+    each=10,
+    rate=100,
+    rates=(100, *[2500 / 1900] * 19),
+    window_ms=100,
+    adapts=True,
+    targets=(
+        Target("latency_p99_ms", 500),
+        Target("outdated", 0),
         Target("reordered", 0),
     ),
 )
@@ -128,6 +170,14 @@ SCENARIOS = (
         rate=5,
         adapts=True,
         targets=tuple(one for one in MILLION.targets if one.figure != "cpu_us_per_delivery"),
+    ),
+    MARKET,
+    replace(
+        MARKET,
+        name="even-market",
+        about="the same, 6.25 updates/s on every channel: no window can save anything",
+        rate=6.25,
+        rates=(),
     ),
     QUIET,
     replace(

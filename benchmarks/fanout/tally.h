@@ -61,6 +61,14 @@ static inline void tally_count(struct tally *tally, unsigned connection, unsigne
     tally->next[from] = counter + 1;
 }
 
+/* The counters that connections stand at, all together: once nothing is on its way, how much each lacks of the latest. */
+static inline uint64_t tally_latest(const struct tally *tally, size_t subscriptions) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < subscriptions; i++)
+        if (tally->next[i]) sum += tally->next[i] - 1;
+    return sum;
+}
+
 static inline const char *decimal(const char *at, const char *label, uint64_t *value) {
     size_t length = strlen(label);
     if (memcmp(at, label, length)) return NULL;

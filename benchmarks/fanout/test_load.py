@@ -67,6 +67,7 @@ def test_order_and_completeness(log: Path, counters: list[int], expected: dict[s
         peer.send(b"".join(publication(counter) for counter in counters))
         totals = child.ask(f"finish {len(counters)}")
     assert totals["deliveries"] == totals["live_deliveries"] == len(counters)
+    assert totals["latest"] == max(counters)
     assert faults(totals) == expected
 
 

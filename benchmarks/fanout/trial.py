@@ -13,18 +13,18 @@ from typing import Any
 from benchmarks.fanout import probe
 from benchmarks.fanout.build import build
 from benchmarks.fanout.child import Child, Failure
-from benchmarks.fanout.sample import Sample, disturbance, sample
+from benchmarks.fanout.sample import Sample, cpu_ns, disturbance, sample
 from benchmarks.fanout.scenarios import Kind, Scenario
+from benchmarks.fanout.servers import AGGREGATED, DEFLATE, DELTA, launch
 from benchmarks.fanout.tokens import Tokens, make
 
-DEFLATE = "deflate"
-"""The gateway, with clients that have agreed on permessage-deflate."""
-DELTA = "delta"
-"""... that speak wsgate.delta.v1."""
 CONNECTIONS_PER_CLIENT = 19_000
 """A process may hold 20,000 descriptors on many machines."""
 SOURCES_PER_CLIENT = 2
 SEED = 7
+RAW = "raw"
+"""Below it is published what an aggregator takes."""
+AGGREGATOR_WINDOW_MS = 100
 WARMING_CONNECTIONS = 500
 READY_S = 60
 SETTLE_S = 1
@@ -76,32 +76,11 @@ class Bench:
     ) -> Iterator[tuple[Child, int]]:
         """`others`: connections that may be there beside the scenario's."""
         port = probe.free_port()
+        how = launch(name, scenario, nats_port, port, self.wsgate, others, tokens)
         first = scenario.channel_names[0]
-        if name == "floor":
-            command = [str(build("floor")), f"--port={port}", f"--nats={nats_port}"]
-            command += [f"--window={scenario.window_ms}"] if scenario.window_ms else []
-            environment: dict[str, str] = {}
-            admin_port = 0
-        else:
-            admin_port = probe.free_port()
-            command = [str(self.wsgate), "serve"]
-            environment = {
-                "NATS_URL": f"nats://127.0.0.1:{nats_port}",
-                "WS_HOST": "127.0.0.1",
-                "WS_PORT": str(port),
-                "WS_ADMIN_PORT": str(admin_port),
-                "WS_AUTH": "none",
-                "WS_MAX_CONNECTIONS": str(scenario.connections + others + 100),
-                "WS_FLUSH_WINDOW_MS": "auto" if scenario.adapts else str(scenario.window_ms),
-                "WS_DEFLATE": str(name == DEFLATE).lower(),
-                "WS_DELTA": str(name == DELTA).lower(),
-                "LOG_LEVEL": "warning",
-                "WS_DRAIN_DELAY_S": "0",  # there is no load balancer to wait for
-                **(tokens.settings if tokens else {}),
-            }
-        with self._child(name, command, self.server_core, environment) as child:
-            if admin_port:
-                ready = f"http://127.0.0.1:{admin_port}/readyz"
+        with self._child(name, how.command, self.server_core, how.environment) as child:
+            if how.admin_port:
+                ready = f"http://127.0.0.1:{how.admin_port}/readyz"
                 probe.wait_until("ready", lambda: probe.http_ok(ready), child)
             probe.wait_until(
                 "serving", lambda: probe.serves(port, first, query=_query(tokens)), child
@@ -109,16 +88,44 @@ class Bench:
             yield child, port
 
     @contextmanager
+    def aggregator(self, nats_port: int, window_ms: int, core: int) -> Iterator[Child]:
+        """``wsgate aggregate``, ready, for what is published below ``raw``."""
+        port = probe.free_port()
+        environment = {
+            "NATS_URL": f"nats://127.0.0.1:{nats_port}",
+            "WS_HOST": "127.0.0.1",
+            "WS_ADMIN_PORT": str(port),
+            "WS_AGGREGATE_FROM": RAW,
+            "WS_AGGREGATE_WINDOW_MS": str(window_ms),
+            "LOG_LEVEL": "warning",
+        }
+        command = [str(self.wsgate), "aggregate"]
+        with self._child("aggregator", command, core, environment) as child:
+            ready = f"http://127.0.0.1:{port}/readyz"
+            probe.wait_until("ready", lambda: probe.http_ok(ready), child)
+            yield child
+
+    @contextmanager
     def publisher(
-        self, scenario: Scenario, nats_port: int, count: int, rate: float, first: int = 1
+        self,
+        scenario: Scenario,
+        nats_port: int,
+        count: int,
+        rate: float | None = None,
+        first: int = 1,
+        *,
+        raw: bool = False,
     ) -> Iterator[Child]:
+        """``count`` of the busiest channel; at the scenario's rates, unless another is given."""
+        prefix = f"{RAW}." if raw else ""
+        templates = ",".join(prefix + template for template in scenario.channels.split(","))
         command = [
             str(build("publisher")),
             f"--port={nats_port}",
-            f"--channels={scenario.channels}",
+            f"--channels={templates}",
             f"--per-template={scenario.per_template}",
             f"--size={scenario.payload_bytes}",
-            f"--rate={rate}",
+            f"--rate={scenario.rates_text if rate is None else f'{rate:g}'}",
             f"--count={count}",
             f"--first={first}",
         ]
@@ -221,47 +228,63 @@ def trial(bench: Bench, scenario: Scenario, server: str, nats_port: int) -> Figu
 
 
 def stream(bench: Bench, scenario: Scenario, name: str, nats_port: int) -> Figures:
-    with (
-        bench.server(name, scenario, nats_port) as (server, port),
-        bench.clients(scenario, port, scenario.connections, format=name) as clients,
-    ):
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        aggregators = []
+        if name == AGGREGATED:
+            window_ms = AGGREGATOR_WINDOW_MS
+            aggregators.append(enter(bench.aggregator(nats_port, window_ms, bench.other_core)))
+        server, port = enter(bench.server(name, scenario, nats_port))
+        clients = enter(bench.clients(scenario, port, scenario.connections, format=name))
         empty = bench.sample(server)
         ready = clients.ready(READY_S)
         seconds = scenario.warmup_s + scenario.seconds + 1
         count = math.ceil(scenario.rate * seconds)
-        with bench.publisher(scenario, nats_port, count, scenario.rate) as publisher:
+        with bench.publisher(scenario, nats_port, count, raw=bool(aggregators)) as publisher:
             time.sleep(scenario.warmup_s)
             first, before = clients.mark(), bench.sample(server)
+            aggregators_ns = sum(cpu_ns(one.pid) for one in aggregators)
             time.sleep(scenario.seconds)
             last, after = clients.mark(), bench.sample(server)
+            aggregators_ns = sum(cpu_ns(one.pid) for one in aggregators) - aggregators_ns
             done = publisher.event("done", seconds + 30)
-        expected = count * scenario.connections * scenario.each
-        end = clients.finish(expected)
-        deliveries = last["deliveries"] - first["deliveries"]
-        if not deliveries:
-            raise Failure(f"{name}: nothing was delivered")
-        delivered_per_s = deliveries / (after.at_s - before.at_s)
-        due_per_s = scenario.rate * scenario.connections * scenario.each
-        return {
-            **_cost(before, after, deliveries, "delivery"),
-            "deliveries_per_s": delivered_per_s,
-            "behind_share": max(0.0, 1 - delivered_per_s / due_per_s),
-            "bytes_per_delivery": (last["bytes"] - first["bytes"]) / deliveries,
-            "wire_bytes_per_delivery": (last["wire_bytes"] - first["wire_bytes"]) / deliveries,
-            "deflated_share": (last["deflated"] - first["deflated"]) / deliveries,
-            "delta_share": (last["deltas"] - first["deltas"]) / deliveries,
-            "latency_p50_ms": quantile(last["latency_us"], 0.5) / 1000,
-            "latency_p99_ms": quantile(last["latency_us"], 0.99) / 1000,
-            "latency_max_ms": max(last["latency_us"]) / 1000,
-            "pss_kb_per_connection": (after.pss_kb - empty.pss_kb) / scenario.connections,
-            "lost": expected - end["deliveries"] + end["duplicates"],
-            "reordered": end["reordered"] + end["duplicates"],
-            "damaged": end["damaged"] + end["unasked"],
-            "disconnected": end["gone"],
-            "connect_s": ready["connect_s"],
-            "client_busy_share": (last["busy_s"] - first["busy_s"]) / (after.at_s - before.at_s),
-            "publisher_late_max_ms": done["late_max_ms"],
+        owed = count * scenario.connections * scenario.each
+        end = clients.finish(owed)
+    deliveries = last["deliveries"] - first["deliveries"]
+    if not deliveries:
+        raise Failure(f"{name}: nothing was delivered")
+    span_s = after.at_s - before.at_s
+    not_yet = max(0.0, 1 - deliveries / (scenario.deliveries_per_s * span_s))
+    if scenario.state:
+        whole = {
+            "merged_share": not_yet,
+            "outdated": owed - end["latest"],
+            "aggregator_cpu_share": aggregators_ns / 1e9 / span_s,
         }
+    else:
+        whole = {
+            "behind_share": not_yet,
+            "lost": owed - end["deliveries"] + end["duplicates"],
+        }
+    return {
+        **_cost(before, after, deliveries, "delivery"),
+        "deliveries_per_s": deliveries / span_s,
+        **whole,
+        "bytes_per_delivery": (last["bytes"] - first["bytes"]) / deliveries,
+        "wire_bytes_per_delivery": (last["wire_bytes"] - first["wire_bytes"]) / deliveries,
+        "deflated_share": (last["deflated"] - first["deflated"]) / deliveries,
+        "delta_share": (last["deltas"] - first["deltas"]) / deliveries,
+        "latency_p50_ms": quantile(last["latency_us"], 0.5) / 1000,
+        "latency_p99_ms": quantile(last["latency_us"], 0.99) / 1000,
+        "latency_max_ms": max(last["latency_us"]) / 1000,
+        "pss_kb_per_connection": (after.pss_kb - empty.pss_kb) / scenario.connections,
+        "reordered": end["reordered"] + end["duplicates"],
+        "damaged": end["damaged"] + end["unasked"],
+        "disconnected": end["gone"],
+        "connect_s": ready["connect_s"],
+        "client_busy_share": (last["busy_s"] - first["busy_s"]) / span_s,
+        "publisher_late_max_ms": done["late_max_ms"],
+    }
 
 
 def memory(bench: Bench, scenario: Scenario, name: str, nats_port: int) -> Figures:

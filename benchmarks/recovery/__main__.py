@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.fanout import probe
-from benchmarks.recovery.scene import Play, play
+from benchmarks.recovery.scene import Play, Region, play
 
 OUT = Path(__file__).parents[1] / "out"
 FULL = Play(kills=20, clients=200, channels=50, rate_per_s=500)
@@ -41,7 +41,8 @@ def main() -> int:
             while not probe.accepts(port):
                 if server.poll() is not None:
                     sys.exit("nats-server ended")
-            found = asyncio.run(play([f"nats://127.0.0.1:{port}"], OUT, plan))
+            region = Region((f"nats://127.0.0.1:{port}",))
+            found = asyncio.run(play([region, region], OUT, plan))
         finally:
             server.terminate()
             server.wait()

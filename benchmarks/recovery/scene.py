@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from pathlib import Path
 import nats
 import nats.errors
 from nats.js import JetStreamContext
+from nats.js.api import Placement, StreamConfig, StreamSource
 
 from benchmarks.fanout import probe
 from benchmarks.recovery.balancer import Balancer
@@ -43,15 +44,27 @@ class Play:
     each: int = 2
 
 
+@dataclass(frozen=True)
+class Region:
+    """Where a gateway stands: its NATS servers, and the stream that it reads there."""
+
+    nats_urls: tuple[str, ...]
+    stream: str = STREAM
+    """Of any other name it is a mirror."""
+    cluster: str = ""
+    """That holds the stream; empty where there is only one."""
+
+
 class Gateway:
     """One that can be killed and comes back on the same ports."""
 
-    def __init__(self, nats_urls: str, log: Path) -> None:
+    def __init__(self, region: Region, log: Path) -> None:
         self.port, self.admin_port = probe.free_port(), probe.free_port()
         self._log = log
         self._environment = {
             **os.environ,
-            "NATS_URL": nats_urls,
+            "NATS_URL": ",".join(region.nats_urls),
+            "NATS_JETSTREAM": region.stream,
             "WS_HOST": "127.0.0.1",
             "WS_PORT": str(self.port),
             "WS_ADMIN_PORT": str(self.admin_port),
@@ -142,8 +155,8 @@ class Publisher:
 
 
 @asynccontextmanager
-async def gateways(nats_urls: str, out: Path) -> AsyncIterator[list[Gateway]]:
-    pair = [Gateway(nats_urls, out / f"recovery-{place}.log") for place in range(2)]
+async def gateways(regions: Sequence[Region], out: Path) -> AsyncIterator[list[Gateway]]:
+    pair = [Gateway(region, out / f"recovery-{place}.log") for place, region in enumerate(regions)]
     try:
         for one in pair:
             one.start()
@@ -157,7 +170,7 @@ async def gateways(nats_urls: str, out: Path) -> AsyncIterator[list[Gateway]]:
 
 
 async def play(
-    nats_urls: list[str],
+    regions: Sequence[Region],
     out: Path,
     plan: Play,
     *,
@@ -166,16 +179,19 @@ async def play(
 ) -> Counter[str]:
     """Figures: what went wrong, at any client, and how much was received.
 
+    A gateway stands in each of ``regions``; what is published goes to the first of them.
     ``strike(turn, gateways)`` does harm in place of killing a gateway, and returns when that is
     mended.
     """
     channels = [f"token.c{number}.comment" for number in range(plan.channels)]
     async with AsyncExitStack() as stack:
-        client = await nats.connect(nats_urls, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+        urls = list(regions[0].nats_urls)
+        client = await nats.connect(urls, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
         stack.push_async_callback(client.close)
         jetstream = client.jetstream()
-        await _make_stream(jetstream, replicas)
-        pair = await stack.enter_async_context(gateways(",".join(nats_urls), out))
+        for region in dict.fromkeys(regions):
+            await _make_stream(jetstream, region, replicas)
+        pair = await stack.enter_async_context(gateways(regions, out))
         ports = [one.port for one in pair]
         balancer = await stack.enter_async_context(Balancer(lambda: ports, seed=1))
         publisher = Publisher(jetstream, channels, plan.rate_per_s)
@@ -189,7 +205,7 @@ async def play(
             stack.push_async_callback(reader.stop)
         for turn in range(plan.kills):
             if strike is None:
-                await _kill(pair[turn % 2])
+                await _kill(pair[turn % len(pair)])
             elif asyncio.iscoroutine(struck := strike(turn, pair)):
                 await struck
             print(f"... {turn + 1} of {plan.kills}", file=sys.stderr)
@@ -205,14 +221,19 @@ async def play(
         return found
 
 
-async def _make_stream(jetstream: JetStreamContext, replicas: int) -> None:
+async def _make_stream(jetstream: JetStreamContext, region: Region, replicas: int) -> None:
     """Servers that have just started may have no leader yet."""
+    config = StreamConfig(name=region.stream, num_replicas=replicas)
+    if region.cluster:
+        config.placement = Placement(cluster=region.cluster)
+    if region.stream == STREAM:
+        config.subjects = ["token.*.comment"]
+    else:
+        config.mirror = StreamSource(name=STREAM)
     began_s = time.monotonic()
     while True:
         try:
-            await jetstream.add_stream(
-                name=STREAM, subjects=["token.*.comment"], num_replicas=replicas
-            )
+            await jetstream.add_stream(config)
             return
         except nats.errors.Error:
             if time.monotonic() - began_s > PATIENCE_S:

@@ -147,15 +147,39 @@ class Load:
                 publisher.flush()
 
 
-def cluster(directory: Path, size: int = 3) -> list[NatsServer]:
-    """Servers of one cluster, not yet started."""
+def cluster(
+    directory: Path, size: int = 3, name: str = "test", more: Sequence[str] = ()
+) -> list[NatsServer]:
+    """Servers of one cluster, not yet started; ``more``: of the configuration, for each of them."""
     ports = [free_port() for _ in range(size)]
     routes = ", ".join(f"nats://127.0.0.1:{port}" for port in ports)
     servers = []
     for number, port in enumerate(ports):
         config = (
-            f"cluster {{ name: test, listen: 127.0.0.1:{port}, routes: [{routes}] }}\n"
-            + jetstream_config(directory / f"store-{number}")
+            f"cluster {{ name: {name}, listen: 127.0.0.1:{port}, routes: [{routes}] }}\n"
+            + jetstream_config(directory / f"store-{name}-{number}")
+            + "".join(f"\n{text}" for text in more[number : number + 1])
         )
-        servers.append(NatsServer(directory / f"node-{number}", config))
+        servers.append(NatsServer(directory / f"node-{name}-{number}", config))
     return servers
+
+
+def joined_clusters(directory: Path, names: Sequence[str], size: int) -> list[list[NatsServer]]:
+    """Clusters, joined by gateways, as regions are: one JetStream, each stream in one of them."""
+    ports = {name: [free_port() for _ in range(size)] for name in names}
+    doors = ", ".join(
+        f"{{ name: {name}, urls: [{', '.join(f'nats://127.0.0.1:{port}' for port in mine)}] }}"
+        for name, mine in ports.items()
+    )
+    return [
+        cluster(
+            directory,
+            size,
+            name,
+            [
+                f"gateway {{ name: {name}, listen: 127.0.0.1:{port}, gateways: [{doors}] }}"
+                for port in ports[name]
+            ],
+        )
+        for name in names
+    ]

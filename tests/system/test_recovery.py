@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.recovery.scene import STREAM, Gateway, Play, play
+from benchmarks.recovery.scene import STREAM, Gateway, Play, Region, play
 from tests.support.feed import run
-from tests.support.jetstream import JetStream, cluster, jetstream_config
+from tests.support.jetstream import JetStream, cluster, jetstream_config, joined_clusters
 from tests.support.nats import NatsServer
 from tests.support.nats_source import new_server
 
@@ -29,7 +29,7 @@ def test_gateways_that_are_killed_in_turn_are_hardly_noticed(
     server = new_server(jetstream_config(tmp_path / "store"))
     server.start()
     plan = Play(kills=3, clients=30, channels=10, rate_per_s=200)
-    assert_whole(run(play([server.url], tmp_path, plan)))
+    assert_whole(run(play([Region((server.url,))] * 2, tmp_path, plan)))
 
 
 @pytest.mark.timeout(180)
@@ -60,8 +60,30 @@ def test_neither_are_the_servers_of_a_cluster(tmp_path: Path) -> None:
     try:
         for node in nodes:
             node.start()
-        urls = [node.url for node in nodes]
-        assert_whole(run(play(urls, tmp_path, plan, replicas=3, strike=harm)))
+        region = Region(tuple(node.url for node in nodes))
+        assert_whole(run(play([region] * 2, tmp_path, plan, replicas=3, strike=harm)))
+    finally:
+        for node in nodes:
+            node.kill()
+
+
+@pytest.mark.timeout(180)
+def test_clients_recover_in_the_other_region(tmp_path: Path) -> None:
+    """Two clusters, joined by gateways; in one of them the stream, in the other its mirror.
+
+    The gateways of both are killed in turn, so that clients go from one to the other and back.
+    """
+    east, west = joined_clusters(tmp_path, ["east", "west"], size=2)
+    nodes = [*east, *west]
+    plan = Play(kills=6, clients=30, channels=10, rate_per_s=100)
+    try:
+        for node in nodes:
+            node.start()
+        regions = [
+            Region(tuple(node.url for node in east), cluster="east"),
+            Region(tuple(node.url for node in west), stream="COMMENTS_WEST", cluster="west"),
+        ]
+        assert_whole(run(play(regions, tmp_path, plan)))
     finally:
         for node in nodes:
             node.kill()
