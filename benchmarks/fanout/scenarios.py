@@ -38,6 +38,8 @@ class Scenario:
     window_ms: int = 0
     adapts: bool = False
     """The gateway finds its window by itself, up to `window_ms`, which the floor always has."""
+    aggregate_window_ms: int = 100
+    """Of the aggregator, where there is one."""
     connections: int = 10_000
     tokens: str = ""
     """Each client has a JWT of its own, signed by this algorithm; empty: none is asked for."""
@@ -117,7 +119,6 @@ MARKET = Scenario(
     rate=100,
     rates=(100, *[2500 / 1900] * 19),
     window_ms=100,
-    adapts=True,
     targets=(
         Target("latency_p99_ms", 500),
         Target("outdated", 0),
@@ -175,9 +176,10 @@ SCENARIOS = (
     replace(
         MARKET,
         name="even-market",
-        about="the same, 6.25 updates/s on every channel: no window can save anything",
+        about="the same, 6.25 updates/s on every channel; aggregated twice a second",
         rate=6.25,
         rates=(),
+        aggregate_window_ms=500,
     ),
     QUIET,
     replace(

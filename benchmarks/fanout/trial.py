@@ -24,7 +24,6 @@ SOURCES_PER_CLIENT = 2
 SEED = 7
 RAW = "raw"
 """Below it is published what an aggregator takes."""
-AGGREGATOR_WINDOW_MS = 100
 WARMING_CONNECTIONS = 500
 READY_S = 60
 SETTLE_S = 1
@@ -232,7 +231,7 @@ def stream(bench: Bench, scenario: Scenario, name: str, nats_port: int) -> Figur
         enter = stack.enter_context
         aggregators = []
         if name == AGGREGATED:
-            window_ms = AGGREGATOR_WINDOW_MS
+            window_ms = scenario.aggregate_window_ms
             aggregators.append(enter(bench.aggregator(nats_port, window_ms, bench.other_core)))
         server, port = enter(bench.server(name, scenario, nats_port))
         clients = enter(bench.clients(scenario, port, scenario.connections, format=name))
