@@ -16,7 +16,7 @@ import pytest
 from tests.support.feed import run, until
 from tests.support.jetstream import JetStream, Load, cluster, jetstream_config
 from tests.support.log import Log
-from tests.support.nats import NatsServer, free_port
+from tests.support.nats import NatsServer, Publisher, free_port
 from tests.support.nats_source import QUICK, new_server, running
 from tests.support.story import StoryFeed
 from wsgate.sources.history import History
@@ -31,6 +31,7 @@ LIMITS = replace(
     consumer_heartbeat_s=0.2,
     stale_after_s=1000.0,
     recheck_s=1000.0,
+    leaps_interval_s=0.1,
     portion=100,
 )
 LIVE, STALE = ("live", "nats"), ("stale", "nats")
@@ -430,6 +431,50 @@ def test_a_purge_of_what_was_not_handed_over_is_a_gap(server: NatsServer) -> Non
                 assert feed.numbers("global.a") == [0, 2]
                 assert feed.states == [LIVE, ("gap", "nats", STATE, EVENT)]
                 assert len(feed.epochs) == 1
+
+    run(test())
+
+
+def test_what_a_stream_drops_before_it_could_be_read_is_a_gap(server: NatsServer) -> None:
+    """The gateway is behind, by more than the stream keeps."""
+    behind, padding = 8000, b" " * 1000
+
+    async def test() -> None:
+        feed = StoryFeed()
+        with JetStream(server) as js, Publisher(server) as publisher:
+            js.make("S", ["global.>", "token.>"], max_msgs=10)
+            async with following(feed, server):
+                js.store("global.a", b"0")
+                await feed.until_told("global.a", 0)
+                for number in range(1, behind):  # without reading: nothing is awaited
+                    publisher.publish("global.a", b"%d" % number + padding)
+                publisher.flush()
+                await feed.until_told("global.a", behind - 1)
+                assert len(feed.story) < behind, "the test needs a source that is behind"
+                await feed.until(lambda: ("gap", "nats", EVENT) in feed.events, "a gap")
+                assert feed.states == [LIVE, ("gap", "nats", EVENT)] and len(feed.epochs) == 1
+
+    run(test())
+
+
+def test_who_is_behind_a_stream_that_drops_nothing_is_told_of_no_gap(server: NatsServer) -> None:
+    behind, padding = 8000, b" " * 1000
+
+    async def test() -> None:
+        feed = StoryFeed()
+        with JetStream(server) as js, Publisher(server) as publisher:
+            js.make("S", ["global.>", "token.>", "other"])
+            async with following(feed, server):
+                js.store("global.a", b"0")
+                await feed.until_told("global.a", 0)
+                for number in range(1, behind):
+                    publisher.publish("global.a", b"%d" % number + padding)
+                    publisher.publish("other", padding)
+                publisher.flush()
+                await feed.until_told("global.a", behind - 1)
+                assert feed.numbers("global.a") == list(range(behind))
+                await asyncio.sleep(2 * LIMITS.leaps_interval_s)
+                assert feed.states == [LIVE]
 
     run(test())
 

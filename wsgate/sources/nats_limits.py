@@ -45,6 +45,9 @@ class NatsLimits:
     """A stream that is silent for this many heartbeats is asked anew: a consumer can vanish without
     a word, and its connection stay."""
 
+    leaps_interval_s: float = 1.0
+    """How often to ask, while a stream is behind, whether it has dropped what was still to come."""
+
     consumer_inactive_s: float = 10.0
     """After this long the server forgets a consumer that nobody listens to."""
 

@@ -24,6 +24,7 @@ from wsgate.sources.jetstream.origin import Life, life_of, origin_of
 from wsgate.sources.jetstream.report import StreamReporter
 from wsgate.sources.jetstream.tail import Tail
 from wsgate.sources.nats_limits import NatsLimits
+from wsgate.sources.nats_link import end
 
 
 class FollowerOwner(Protocol):
@@ -117,8 +118,10 @@ class Follower:
         """One consumer from beginning to end; why it ended, and for how long it was good."""
         loop = asyncio.get_running_loop()
         began = loop.time()
+        looking: asyncio.Task[None] | None = None
         try:
             tail = await self._open(api)
+            looking = asyncio.create_task(self._look_for_drops(api, tail))
             if await tail.caught_up():
                 began = loop.time()
                 self._be_patient_no_more()
@@ -133,7 +136,22 @@ class Follower:
             return "unavailable", 0.0
         finally:
             self.is_ready = False
+            if looking is not None:
+                await end(looking)
             await self._end_tail()
+
+    async def _look_for_drops(self, api: JetStreamApi, tail: Tail) -> None:
+        """Who is behind by more than a stream keeps is delivered what is left, without a word."""
+        while self._with_events:  # of state the latest is all that counts
+            last = await tail.leapt()
+            try:
+                stream = await api.stream(self.stream)
+            except Exception as error:
+                self._report.trouble(self.stream, error)
+            else:
+                if stream.first_seq > last + 1:
+                    self._miss(self._with_events, "the stream drops what is still to come")
+            await asyncio.sleep(self._limits.leaps_interval_s)
 
     async def _open(self, api: JetStreamApi) -> Tail:
         """Fill, unless that is done, and return a tail that has begun behind it."""

@@ -50,6 +50,9 @@ class Tail:
         self._goal = 0
         self._broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._caught_up = asyncio.Event()
+        self._waiting = b"0"  # how many more of ours there were behind the last
+        self._leapt = asyncio.Event()
+        self._leapt_from = 0
         self.last = 0
         """Everything up to here was handed over, or is none of ours."""
         self.repeated = 0
@@ -91,6 +94,15 @@ class Tail:
             arrival.cancel()
             watch.cancel()
 
+    async def leapt(self) -> int:
+        """Wait for a leap in the stream's sequences while more of ours were waiting; from where.
+
+        What lies in between is others', or has been dropped before it could be delivered.
+        """
+        await self._leapt.wait()
+        self._leapt.clear()
+        return self._leapt_from
+
     async def watch(self) -> str:
         """Return why it is of no use any more."""
         await self._silence()
@@ -125,7 +137,7 @@ class Tail:
 
     def _receive(self, subject: bytes, reply: bytes, payload: bytes, header: bytes | None) -> None:
         try:
-            _, stream_seq, consumer_seq, *_ = reply.rsplit(b".", self._behind)
+            _, stream_seq, consumer_seq, _, waiting, *_ = reply.rsplit(b".", self._behind)
             if int(consumer_seq) != self._next:
                 raise ValueError
             seq = int(stream_seq)
@@ -133,6 +145,9 @@ class Tail:
             self._receive_other(subject, reply, payload, header)
             return
         self._next += 1
+        if seq > self.last + 1 and (waiting != b"0" or self._waiting != b"0"):
+            self._leap()
+        self._waiting = waiting
         if seq > self.last:
             self.last = seq
             try:
@@ -143,6 +158,11 @@ class Tail:
             self.repeated += 1
         if self._next == self._goal:
             self._caught_up.set()
+
+    def _leap(self) -> None:
+        if not self._leapt.is_set():
+            self._leapt_from = self.last
+            self._leapt.set()
 
     def _receive_other(
         self, subject: bytes, reply: bytes, payload: bytes, header: bytes | None
