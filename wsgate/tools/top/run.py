@@ -17,7 +17,9 @@ from wsgate.tools.top.screen import screen, waiting
 
 def run_live(admin_port: AdminPort, interval_s: float) -> None:
     """Show figures, and renew them, until Ctrl-C or SIGTERM."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the terminal is put right first
+    # The terminal is put right first. Whoever was started in the background ignores SIGINT.
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.default_int_handler)
     try:
         with Live(screen=True, auto_refresh=False) as live:
             _watch(live, admin_port, interval_s)
