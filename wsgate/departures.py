@@ -12,9 +12,8 @@ from contextlib import suppress
 from random import Random
 from typing import Final, Generic, Protocol, TypeVar
 
-from wsgate.limits import AGE_JITTER, Limits
+from wsgate.limits import AGE_JITTER, LEAVE_S, Limits
 
-LEAVE_S: Final = 2.0  # for who connects elsewhere, before he is closed here
 STEP_S: Final = 0.02  # how finely the closes of a drain are spread
 
 

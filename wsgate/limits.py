@@ -13,6 +13,8 @@ EVENTS_BYTES_MIN = PAYLOAD_BYTES_MAX + ENVELOPE_BYTES_MAX
 # What may come at once, in seconds of the rate: a page that opens asks for much in a moment.
 COMMANDS_BURST_S = 10.0
 PINGS_BURST_S = 4.0
+LEAVE_S = 2.0  # for who is told to connect elsewhere, before he is closed here
+DRAIN_LEAST_S = LEAVE_S + 1  # in less there is no time to tell anybody
 AGE_JITTER = 0.2  # of the age: who came together shall not be sent away together
 
 

@@ -76,6 +76,15 @@ def test_rules_without_a_subject_if_somebody_wrote_them(monkeypatch: pytest.Monk
     assert warnings(monkeypatch, NATS_SUBJECTS="global.>") == []
 
 
+def test_a_drain_for_which_there_is_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    (warning,) = warnings(monkeypatch, WS_DRAIN_TIMEOUT_S="13")
+    assert warning.details == {
+        "setting": "WS_DRAIN_TIMEOUT_S",
+        "expected": "more than WS_DRAIN_DELAY_S and 3 s",
+    }
+    assert warnings(monkeypatch, WS_DRAIN_TIMEOUT_S="13.1") == []
+
+
 def test_a_mistake_comes_with_what_may_explain_it(monkeypatch: pytest.MonkeyPatch) -> None:
     only_environment(monkeypatch, WS_AUTH="jwt", WS_JWT_SECRE="s" * 32)
     with pytest.raises(ConfigError) as caught:

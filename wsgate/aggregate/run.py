@@ -34,8 +34,10 @@ async def run(loaded: Loaded, blueprint: AggregationBlueprint) -> int:
     settings = loaded.settings
     process = Process(blueprint, settings.ws_host, settings.ws_admin_port)
     signals = Signals()
-    signals.on_hangup = lambda: log.warning(
-        "settings are read at the start only: end this process, and start another"
+    signals.on_hangup(
+        lambda: log.warning(
+            "settings are read at the start only: end this process, and start another"
+        )
     )
     await process.start()
     log.info(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from wsgate.limits import DRAIN_LEAST_S
 from wsgate.settings.model import Settings
 from wsgate.settings.names import go_only_variables, unknown_variables
 from wsgate.settings.provenance import Provenance
@@ -34,6 +35,10 @@ def of_names(environment: Mapping[str, str]) -> Iterator[Advice]:
 
 def of_values(settings: Settings, provenance: Provenance) -> Iterator[Advice]:
     """About settings that are right, each by itself."""
+    if settings.ws_drain_timeout_s - settings.ws_drain_delay_s <= DRAIN_LEAST_S:
+        event = "there is no time to tell clients when to come back: all are closed at once"
+        raised = f"more than WS_DRAIN_DELAY_S and {DRAIN_LEAST_S:g} s"
+        yield Advice(event, {"setting": "WS_DRAIN_TIMEOUT_S", "expected": raised})
     for subject in settings.subjects_without_rule():
         yield Advice("no rule in WS_RULES matches this subject", {"nats_subject": subject})
     for subject in settings.subjects_also_polled():

@@ -87,9 +87,9 @@ class Settings(
             connection_age_max_s=self.ws_max_connection_age_s or None,
         )
 
-    def _share(self) -> Limits:
+    def _share(self, workers: int) -> Limits:
         """The limits of one worker: of what is counted by each for itself, its part."""
-        limits, workers = self.limits(), self.worker_count()
+        limits = self.limits()
         per_s = limits.handshakes_per_s
         return replace(
             limits,
@@ -137,10 +137,10 @@ class Settings(
             return ()
         return (self.ws_poll_channel.replace("{id}", "*"),)
 
-    def blueprint(self) -> Blueprint:
-        """What workers are told."""
+    def blueprint(self, workers: int | None = None) -> Blueprint:
+        """What each worker is told, of so many; None: of as many as there should be."""
         return Blueprint(
-            limits=self._share(),
+            limits=self._share(self.worker_count() if workers is None else workers),
             rules=self.ws_rules,
             flush_window_s=(
                 None if self.ws_flush_window_ms == "auto" else self.ws_flush_window_ms / 1000

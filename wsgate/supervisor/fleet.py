@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 import structlog
@@ -19,7 +19,7 @@ from wsgate.blueprint import Blueprint
 from wsgate.board import Board
 from wsgate.channel import ChannelClosed, Handle, Refused
 from wsgate.supervisor.load import Load, LoadLimits
-from wsgate.supervisor.process import WorkerProcess
+from wsgate.supervisor.process import EXIT_TIMEOUT_S, WorkerProcess
 
 log = structlog.get_logger("wsgate.supervisor")
 
@@ -51,10 +51,12 @@ class Slot:
         self.listening = listening
         self.worker: WorkerProcess | None = None
         self.deaths_in_a_row = 0
+        self.changing = asyncio.Lock()
+        """Held by who starts a worker in it: of two at once one would be forgotten."""
 
 
 class Fleet:
-    """``blueprint`` is what a worker is told that starts now; it may be replaced by another.
+    """``blueprint`` is what a worker is told that takes the place of one that died.
 
     ``handle`` answers what workers ask; the ``audience`` knows of each as long as it has clients.
     ``deaths`` and ``stuck`` count what should not happen, ``silent`` the answers that did not come.
@@ -78,8 +80,9 @@ class Fleet:
         self._free_lines = list(range(self.board.lines))
         self.load = Load(self.board, load_limits)
         self._held: set[WorkerProcess] = set()  # those that leave included
+        self._departing: dict[WorkerProcess, asyncio.Task[None]] = {}
+        self._felt: set[WorkerProcess] = set()  # whose pulse is being taken
         self._tasks: set[asyncio.Task[None]] = set()
-        self._restarting = asyncio.Lock()
         self._leaving = False
         self._stopping = False
         self.deaths = 0
@@ -101,7 +104,7 @@ class Fleet:
     async def start(self) -> None:
         """A worker for each slot. Raises WorkerFailed, with none left, if one cannot start."""
         started = await asyncio.gather(
-            *(self._start_in(slot) for slot in self._slots), return_exceptions=True
+            *(self._start_in(slot, self.blueprint) for slot in self._slots), return_exceptions=True
         )
         for outcome in started:
             if isinstance(outcome, BaseException):
@@ -140,20 +143,32 @@ class Fleet:
         for worker in self.workers:
             worker.tell(what, argument)
 
-    async def restart(self, spread_s: float, timeout_s: float) -> None:
-        """Replace all workers, one by one: the new one serves before the old one leaves."""
-        async with self._restarting:
-            for slot in self._slots:
-                old = slot.worker
-                try:
-                    await self._start_in(slot)
-                except OSError as error:
-                    log.error("a worker was not replaced", worker=slot.number, error=str(error))
-                    return
-                self.restarts += 1
-                if old is not None:
-                    await old.drain(spread_s, timeout_s)
-            log.info("all workers were replaced", workers=len(self._slots))
+    async def restart(
+        self,
+        blueprint: Blueprint,
+        in_force: Callable[[], Awaitable[None]],
+        spread_s: float,
+        timeout_s: float,
+    ) -> None:
+        """Replace all workers by such, one by one: the new one serves before the old one leaves.
+
+        ``in_force`` is awaited when the first of them serves. If it cannot, all stays as it was.
+        """
+        for slot in self._slots:
+            try:
+                async with slot.changing:
+                    old = slot.worker
+                    await self._start_in(slot, blueprint)
+            except OSError as error:
+                log.error("a worker was not replaced", worker=slot.number, error=str(error))
+                return
+            if self.blueprint is not blueprint:
+                self.blueprint = blueprint
+                await in_force()
+            self.restarts += 1
+            if old is not None and old.serving:
+                await asyncio.wait((self._see_off(old, spread_s, timeout_s),))
+        log.info("all workers were replaced", workers=len(self._slots))
 
     async def leave(self) -> None:
         """All workers, and who replaces one from now on, call themselves unready and serve on."""
@@ -161,10 +176,11 @@ class Fleet:
         await self.ask_all("leave")
 
     async def drain(self, spread_s: float, timeout_s: float) -> None:
-        """All workers send their clients elsewhere, and end."""
+        """All workers send their clients elsewhere, and end; who is leaving goes on with that."""
         self._stop_tending()
-        held = [slot.worker for slot in self._slots if slot.worker is not None]
-        await asyncio.gather(*(worker.drain(spread_s, timeout_s) for worker in held))
+        departures = [self._see_off(worker, spread_s, timeout_s) for worker in self._held]
+        if departures:
+            await asyncio.wait(departures, timeout=timeout_s + EXIT_TIMEOUT_S)
         await self.kill()
 
     async def kill(self) -> None:
@@ -175,24 +191,23 @@ class Fleet:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        for slot in self._slots:
-            if slot.worker is not None:
-                await slot.worker.kill()
+        for worker in list(self._held):
+            await worker.kill()
 
     def _stop_tending(self) -> None:
         self._stopping = True
 
     # ------------------------------------------------------------------------------ one slot's life
 
-    async def _start_in(self, slot: Slot) -> None:
+    async def _start_in(self, slot: Slot, blueprint: Blueprint) -> None:
         """Start a worker that takes the slot over once it serves."""
         worker = WorkerProcess(slot.number, self._free_lines.pop(0), self._handle)
         try:
             await worker.start(
-                self.blueprint,
+                blueprint,
                 slot.listening,
                 self.board,
-                self._tables(),
+                self._tables(blueprint),
                 self._audience.live_sources,
             )
             self._held.add(worker)
@@ -228,12 +243,26 @@ class Fleet:
     async def _replace(self, slot: Slot) -> None:
         while not self._stopping:
             await asyncio.sleep(AGAIN_S[min(slot.deaths_in_a_row, len(AGAIN_S)) - 1])
-            try:
-                await self._start_in(slot)
-                return
-            except OSError as error:
-                slot.deaths_in_a_row += 1
-                log.error("a worker could not start", worker=slot.number, error=str(error))
+            async with slot.changing:
+                if slot.worker is not None or self._stopping:
+                    return  # workers were being replaced anyhow
+                try:
+                    await self._start_in(slot, self.blueprint)
+                    return
+                except OSError as error:
+                    slot.deaths_in_a_row += 1
+                    log.error("a worker could not start", worker=slot.number, error=str(error))
+
+    def _see_off(
+        self, worker: WorkerProcess, spread_s: float, timeout_s: float
+    ) -> asyncio.Task[None]:
+        """Its clients are sent elsewhere, and it ends; once only, whoever asks for it."""
+        task = self._departing.get(worker)
+        if task is None:
+            work = worker.drain(spread_s, timeout_s)
+            task = self._departing[worker] = self._spawn(work, f"departure-{worker.number}")
+            task.add_done_callback(lambda _: self._departing.pop(worker, None))
+        return task
 
     async def _take_pulse(self) -> None:
         """Kill who does not answer: a loop that stands still helps nobody. And see what all use."""
@@ -242,7 +271,10 @@ class Fleet:
             self.load.measure([worker.pid for worker in self._held])
             if self.load.lacks_memory:
                 self.tell_all("give_back")
-            await asyncio.gather(*(self._feel(worker) for worker in self.workers))
+            for worker in self.workers:
+                if worker not in self._felt:  # who is slow to answer does not keep the others
+                    self._felt.add(worker)
+                    self._spawn(self._feel(worker), f"pulse-{worker.number}")
 
     async def _feel(self, worker: WorkerProcess) -> None:
         try:
@@ -253,9 +285,11 @@ class Fleet:
             await worker.kill()
         except ChannelClosed:
             pass  # it is gone, which _watch sees
+        finally:
+            self._felt.discard(worker)
 
-    def _tables(self) -> Tables | None:
-        limit = self.blueprint.limits.connections_per_address_max
+    def _tables(self, blueprint: Blueprint) -> Tables | None:
+        limit = blueprint.limits.connections_per_address_max
         if limit is not None and self._addresses is None:
             self._addresses = Tables.make(self.board.lines)
         return self._addresses
@@ -268,7 +302,8 @@ class Fleet:
             self._addresses[worker.line].wipe()
         self._free_lines.append(worker.line)
 
-    def _spawn(self, work: Any, name: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task

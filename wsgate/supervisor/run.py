@@ -61,7 +61,7 @@ async def run(loaded: Loaded) -> int:
     _prepare(loaded)
     workers = settings.worker_count()
     supervisor = Supervisor(
-        settings.blueprint(),
+        settings.blueprint(workers),
         listen(settings.ws_host, settings.ws_port, workers),
         settings.ws_host,
         settings.ws_admin_port,
@@ -88,7 +88,7 @@ async def run(loaded: Loaded) -> int:
         admin_port=supervisor.admin_port,
         workers=workers,
     )
-    signals.on_hangup = lambda: _restart(supervisor, loaded)
+    signals.on_hangup(lambda: _restart(supervisor, loaded, workers))
     first = await signals.end()
     stopping = asyncio.create_task(supervisor.stop(hurry=first is signal.SIGINT))
     again = asyncio.create_task(signals.end())
@@ -104,17 +104,18 @@ async def run(loaded: Loaded) -> int:
     return EXIT_CUT_SHORT
 
 
-def _restart(supervisor: Supervisor, started: Loaded) -> None:
+def _restart(supervisor: Supervisor, started: Loaded, workers: int) -> None:
     try:
         loaded = started.again()
     except ConfigError as error:
         log.error("the settings are wrong now; workers stay as they are", problems=error.problems)
         return
+    log.info("the settings were read anew")
     _prepare(loaded)
     fixed = fixed_that_changed(started.settings, loaded.settings)
     if fixed:
         log.warning("these settings take full effect only with a restart", settings=fixed)
-    supervisor.restart(loaded.settings.blueprint())
+    supervisor.restart(loaded.settings.blueprint(workers))
 
 
 def fixed_that_changed(then: Settings, now: Settings) -> list[str]:

@@ -14,6 +14,7 @@ from wsgate.admin import Admin
 from wsgate.blueprint import Blueprint, PollBlueprint
 from wsgate.board import Column
 from wsgate.channel import Refused
+from wsgate.limits import DRAIN_LEAST_S
 from wsgate.metrics.families import plain
 from wsgate.metrics.process import process_registry
 from wsgate.supervisor.busiest import busiest
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("wsgate.supervisor")
 
-# Of the time that a drain may take, for closes that are not answered and what comes after.
+# Of the time that a drain may take, for closes that are not answered and what comes after; half of
+# it where there is little.
 CLOSING_S: Final = 9.0
 
 
@@ -52,8 +54,9 @@ class Drain:
 
     def spread_s(self, connections: int, *, delay_s: float | None = None) -> float:
         """Over how long so many are sent away."""
-        left_s = self.deadline_s - (self.delay_s if delay_s is None else delay_s) - CLOSING_S
-        return max(0.0, min(connections / self.reconnects_per_s, left_s))
+        left_s = self.deadline_s - (self.delay_s if delay_s is None else delay_s)
+        closing_s = min(CLOSING_S, max(DRAIN_LEAST_S, left_s / 2))
+        return max(0.0, min(connections / self.reconnects_per_s, left_s - closing_s))
 
 
 class Supervisor:
@@ -94,6 +97,7 @@ class Supervisor:
         self._starting = True
         self._leaving = False
         self._restart: asyncio.Task[None] | None = None
+        self._wanted: Blueprint | None = None  # of the workers that are to replace these
 
     @property
     def port(self) -> int:
@@ -126,20 +130,29 @@ class Supervisor:
         self._relay.caught_up()
 
     def restart(self, blueprint: Blueprint) -> None:
-        """Replace all workers by such, one after the other; refuses nobody."""
-        if self._restart is not None and not self._restart.done():
-            log.warning("workers are being replaced already")
-            return
+        """Replace all workers by such, one after the other; refuses nobody.
+
+        While that is done for other settings, it is done for these afterwards.
+        """
         # Which sources are here is settled at the start: workers must not wait for others.
         sources = self._fleet.blueprint.remote_sources
-        self._fleet.blueprint = replace(blueprint, remote_sources=sources)
-        spread_s = self._drain.spread_s(self._connections, delay_s=0.0)
-        self._restart = asyncio.create_task(self._replace_workers(spread_s), name="restart")
+        self._wanted = replace(blueprint, remote_sources=sources)
+        if self._restart is None or self._restart.done():
+            self._restart = asyncio.create_task(self._replace_workers(), name="restart")
+        else:
+            log.info("workers are being replaced already, and will be once more after that")
 
-    async def _replace_workers(self, spread_s: float) -> None:
+    async def _replace_workers(self) -> None:
+        while self._wanted is not None:
+            blueprint, self._wanted = self._wanted, None
+            spread_s = self._drain.spread_s(self._connections, delay_s=0.0)
+            deadline_s = self._drain.deadline_s
+            await self._fleet.restart(blueprint, self._in_force, spread_s, deadline_s)
+
+    async def _in_force(self) -> None:
+        """The fleet has another blueprint."""
         if self._publishing is not None:
             await self._publishing.follow()
-        await self._fleet.restart(spread_s, self._drain.deadline_s)
 
     async def stop(self, *, hurry: bool = False) -> None:
         """Send all clients elsewhere, and end. In a hurry no load balancer is waited for."""
