@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 from collections.abc import Callable
 
 from tests.support.client import Client, request
@@ -51,4 +54,41 @@ async def test_past_the_memory_limit_nobody_new_is_let_in(
     assert gateway.get("/readyz")[0] == 200
     newcomer = await Client.connect(gateway.port)
     newcomer.close()
+    assert gateway.stop() == 0
+
+
+@on_loop
+async def test_a_worker_that_stands_still_does_not_hide_what_the_others_use(
+    nats_server: NatsServer, gateway_process: Callable[..., GatewayProcess]
+) -> None:
+    settings = {"NATS_URL": nats_server.url, "WS_WORKERS": 2, "WS_MAX_BACKLOG_BYTES": 64 * MB}
+    gateway = gateway_process(**settings).start()
+    gateway.until_ready()
+    await until(lambda: gateway.metric("ws_memory_in_use_bytes") > 0, "the first look")
+    base = int(gateway.metric("ws_memory_in_use_bytes"))
+    assert gateway.stop() == 0
+    gateway = gateway_process(**settings, WS_MEMORY_LIMIT=base + 20 * MB).start()
+    await until(lambda: gateway.metric('ws_feed_live{source="nats"}') == 2, "both feeds")
+    hungry = await Client.connect(gateway.port, receive_buffer=4096)
+    await hungry.subscribe(EVENT)
+    empty = re.search(
+        r'^ws_connections_current\{worker="(\d)"\} 0(\.0)?$',
+        gateway.get("/metrics")[1],
+        re.MULTILINE,
+    )
+    assert empty is not None
+    started = [one for one in gateway.log if one["event"] == "worker started"]
+    (idle,) = [one["pid"] for one in started if one["worker"] == int(empty[1])]
+    os.kill(idle, signal.SIGSTOP)
+    try:
+        with Publisher(nats_server) as publisher:
+            for _ in range(400):
+                publisher.publish(EVENT, b'"%s"' % (b"x" * 100_000))
+            publisher.flush()
+        told = "overloaded: new clients are refused"
+        await until(lambda: any(one["event"] == told for one in gateway.log), "the limit's news")
+        assert "a worker is stuck and is killed" not in [one["event"] for one in gateway.log]
+    finally:
+        os.kill(idle, signal.SIGCONT)
+    hungry.close()
     assert gateway.stop() == 0

@@ -216,6 +216,8 @@ def test_what_each_worker_counts_for_itself_is_shared_among_them() -> None:
     limits = settings.blueprint().limits
     assert (limits.handshakes_max, limits.handshakes_per_s) == (34, 100.0)
     assert limits.connections_max == settings.limits().connections_max, "counted over all"
+    # There are as many as at the start, whatever a file says since.
+    assert settings.blueprint(workers=2).limits.handshakes_max == 50
 
 
 def test_a_proxy_s_header_needs_a_proxy() -> None:
