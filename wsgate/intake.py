@@ -65,7 +65,7 @@ class Intake:
             deflate_bytes_min=limits.deflate_bytes_min,
             squeeze=squeeze,
             history=[_kept(rule) for rule in rules],
-            epoch=secrets.token_hex(4),
+            epoch=_epoch_name(),
             now_ms=now_ms(),
         )
         self._epochs = Epochs(self.core)
@@ -141,6 +141,9 @@ class Intake:
     def begin_epoch(self, source: str, epoch: str, subjects: Sequence[str], floor: int) -> None:
         self._epochs.begin(source, epoch, subjects, floor)
         self._flushing.publications_wait()
+
+    def lose_up_to(self, epoch: str, seq: int) -> None:
+        self.core.lose_up_to(self._epochs.id(epoch), seq)
 
     def restore(self, subject: str, payload: bytes, seq: int, epoch: str) -> bool:
         channel = self._channel_for(subject, payload)
@@ -242,6 +245,8 @@ class Intake:
         """A source receives everything again; ``missed``: subjects that may have holes."""
         was_stale = source in self._feeds_stale
         was_filling = self.filling
+        if not missed and source not in self._feeds_begun:
+            missed = [rule.subject for rule in self._rules]  # for who came before it
         self._feeds_stale.discard(source)
         self._feeds_begun.add(source)
         if was_filling and not self.filling:
@@ -252,9 +257,13 @@ class Intake:
             self.feed_gap(source, missed)
 
     def feed_gap(self, source: str, missed: Sequence[str]) -> None:
-        """Publications on these subjects may be missing: every connection is told, in its place."""
+        """Publications on these subjects may be missing: every subscriber is told, in its place.
+
+        What the gateway counts by itself has had all of it no more: it counts in another epoch.
+        """
+        self.core.renew_own_epoch(_epoch_name())
         frame = Frame.text(protocol.encode_gap(list(missed)))
-        self.core.delivery.announce_gap(frame, (1 << len(self._rules)) - 1)
+        self.core.delivery.announce_gap(frame, (1 << len(self._rules)) - 1, self.core.index)
         self._flushing.publications_wait()
 
     @property
@@ -276,6 +285,11 @@ class Intake:
         return protocol.encode_gap(
             [rule.subject for place, rule in enumerate(self._rules) if mask >> place & 1]
         )
+
+
+def _epoch_name() -> str:
+    """As no other worker calls its counting, nor this one before."""
+    return secrets.token_hex(4)
 
 
 def _kept(rule: Rule) -> tuple[int, int, int]:

@@ -72,6 +72,8 @@ def subscribe(
                 errors[name] = ErrorCode.TOO_MANY_CHANNELS
     recover = _recoverable(core, handle, command, admitted, rules, epochs)
     lacks = [Lack(name, *place) for name, place in recover.items() if core.lacks(name, *place)]
+    # What the origin tells then is all that there is up to here.
+    horizons = {lack.channel: core.horizon(lack.channel) for lack in lacks}
     found = (yield lacks) if lacks else None
     interval_ms = max(1, round(1000 / command.max_rate)) if command.max_rate else 0
     subscribed: dict[str, Position] = {}
@@ -82,16 +84,19 @@ def subscribe(
                 subscribed[name] = {}
                 continue
             try:
-                seq = core.subscribe(handle, name, rule, interval_ms)
-                subscribed[name] = {"epoch": core.epoch_of(name), "seq": seq}
+                core.subscribe(handle, name, rule, interval_ms)
+                subscribed[name] = core.position_of(name)
             except TooManyChannels:  # forgotten since it was opened, to make room
                 errors[name] = ErrorCode.TOO_MANY_CHANNELS
     except TooManyRates:
         # One rate for the whole command: it fails on the first channel or not at all.
         raise ProtocolError(ErrorCode.TOO_MANY_RATES, reply_to=command.id) from None
     for name, place in recover.items():
-        earlier = found.get(name, ()) if found else ()
-        recovered = core.catch_up(handle, name, *place, earlier)
+        earlier = found.get(name) if found else None
+        if earlier is None:
+            recovered = core.catch_up(handle, name, *place)
+        else:
+            recovered = core.catch_up(handle, name, *place, earlier, horizons[name])
         entry = subscribed.setdefault(name, core.position_of(name))
         entry["recovered"] = recovered
         recoveries["whole" if recovered else "refused"] += 1

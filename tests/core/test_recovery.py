@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 import pytest
@@ -374,3 +375,97 @@ def test_between_two_gateways_nobody_has_a_hole_or_a_repeat_unless_told(
                 assert first == 1
             if client.handle is not None:
                 assert last == published
+
+
+# what was lost on its way here
+
+
+def prevs(rig: Rig, handle: int) -> list[int]:
+    return [json.loads(message)["prev"] for message in rig.received(handle)]
+
+
+def stream_with_a_loss(rig: Rig) -> Stream:
+    """Of ``event.a`` came 2 and 3; what lies up to 10 may be lost."""
+    stream = Stream(rig)
+    for seq in (2, 3):
+        stream.tell(rig, "event.a", seq)
+    rig.core.lose_up_to(rig.core.open_epoch(EPOCH), 10)
+    return stream
+
+
+@pytest.mark.parametrize("after", [3, 7, 9, 10, 11])
+def test_before_what_was_lost_nothing_is_whole(after: int) -> None:
+    rig = remembering()
+    stream = stream_with_a_loss(rig)
+    assert rig.core.position_of("event.a") == {"epoch": EPOCH, "seq": 10}
+    for seq in (11, 12):
+        stream.tell(rig, "event.a", seq)
+    assert rig.core.lacks("event.a", EPOCH, after) == (after < 10)
+    handle, whole = back(rig, "event.a", after, EPOCH)
+    rig.flush_all()
+    assert whole == (after >= 10)
+    assert numbers(rig, handle) == ([n for n in (11, 12) if n > after] if whole else [])
+    rig.core.check()
+
+
+def test_before_the_next_publication_it_is_not_whole_either() -> None:
+    rig = remembering()
+    stream = stream_with_a_loss(rig)
+    assert not back(rig, "event.a", 3, EPOCH)[1]
+    assert not back(rig, "event.a", 7, EPOCH)[1], "which another gateway had"
+    fresh, whole = back(rig, "event.a", 10, EPOCH)
+    assert whole
+    stream.tell(rig, "event.a", 12)
+    rig.flush_all()
+    assert numbers(rig, fresh) == [12]
+
+
+def test_who_is_there_sees_by_the_next_publication_that_something_was_lost() -> None:
+    rig = remembering()
+    handle = rig.open("event.a", "event.b")
+    stream = stream_with_a_loss(rig)
+    for name, seq in (("event.a", 12), ("event.a", 13), ("event.b", 14)):
+        stream.tell(rig, name, seq)
+    rig.flush_all()
+    assert prevs(rig, handle) == [0, 2, 10, 12, 10]
+
+
+def test_the_origin_may_have_what_was_lost_here() -> None:
+    rig = remembering()
+    stream = stream_with_a_loss(rig)
+    stream.tell(rig, "event.a", 12)
+    earlier, horizon = [(5, b"5"), (9, b"9")], rig.core.horizon("event.a")
+    handle, whole = back(rig, "event.a", 3, EPOCH, earlier=earlier, proven=horizon)
+    assert whole
+    rig.flush_all()
+    assert numbers(rig, handle) == [5, 9, 12]
+    rig.core.lose_up_to(rig.core.open_epoch(EPOCH), 20)  # since the origin was asked
+    assert not back(rig, "event.a", 3, EPOCH, earlier=earlier, proven=horizon)[1]
+
+
+def test_the_origin_may_know_that_there_was_nothing() -> None:
+    rig = remembering()
+    epoch = rig.core.open_epoch(EPOCH, 100)
+    rig.core.open_channel("event.a", EVENT, epoch)
+    assert rig.core.lacks("event.a", EPOCH, 7)
+    horizon = rig.core.horizon("event.a")
+    assert not back(rig, "event.a", 7, EPOCH)[1]
+    assert back(rig, "event.a", 7, EPOCH, earlier=[], proven=horizon)[1]
+
+
+def test_what_the_gateway_counts_begins_anew_when_some_of_it_may_be_lost() -> None:
+    rig = remembering()
+    stays = rig.open("event.a")
+    for number in (1, 2, 3):
+        rig.publish("event.a", b"%d" % number)
+    rig.core.renew_own_epoch("anew")
+    assert not back(rig, "event.a", 3, "")[1]
+    position = rig.core.position_of("event.a")
+    assert position == {"epoch": "anew", "seq": 3}
+    assert not back(rig, "event.a", 2, "anew")[1]
+    rig.publish("event.a", b"4")
+    handle, whole = back(rig, "event.a", 3, "anew")
+    rig.flush_all()
+    assert whole and numbers(rig, handle) == [4]
+    assert prevs(rig, stays) == [0, 1, 2, 0]
+    rig.core.check()

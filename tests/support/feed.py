@@ -42,6 +42,8 @@ class RecordingFeed:
         self.positions: list[tuple[str, int, str]] = []
         """The subject, seq and epoch of each message that had one."""
         self.restored: list[tuple[str, bytes, int, str]] = []
+        self.lost: dict[str, int] = {}
+        """By epoch: up to where publications may be lost."""
         self.controls: list[tuple[str, bytes]] = []
         self.caught_up_at: list[int] = []
         """How many messages had come, each time that it was told so."""
@@ -57,6 +59,9 @@ class RecordingFeed:
     def begin_epoch(self, source: str, epoch: str, subjects: Sequence[str], floor: int) -> None:
         self.events.append(("epoch", source, epoch, tuple(subjects), floor))
         self._changed.set()
+
+    def lose_up_to(self, epoch: str, seq: int) -> None:
+        self.lost[epoch] = seq
 
     def restore(self, subject: str, payload: bytes, seq: int, epoch: str) -> bool:
         self.restored.append((subject, payload, seq, epoch))

@@ -360,8 +360,8 @@ def test_a_stream_that_is_made_later_is_found(server: NatsServer) -> None:
         with JetStream(server) as js:
             async with following(feed, server, subjects=[STATE], limits=limits):
                 js.make("S", ["token.>"])
-                await feed.until(lambda: len(feed.states) == 3)
-                assert feed.states == [LIVE, STALE, (*LIVE, STATE)]
+                await feed.until(lambda: len(feed.states) == 4)
+                assert feed.states == [LIVE, STALE, ("gap", "nats", STATE), LIVE]
                 js.store("token.a.update", b"1")
                 await feed.until_received(b"1")
                 assert feed.story[-1].seq == 1 and feed.story[-1].epoch == feed.epochs[-1]
@@ -588,7 +588,7 @@ def test_what_a_stream_has_dropped_during_an_outage_is_a_gap(locked: Locked) -> 
                     js.store("token.a.update", b"%d" % number)
             locked.unlock()
             await feed.until(lambda: source.connected)
-            assert feed.states == [LIVE, STALE, (*LIVE, EVENT)]
+            assert feed.states == [LIVE, STALE, ("gap", "nats", EVENT), LIVE]
             assert feed.numbers("global.a") == [0, *range(20, 30)]
             assert feed.numbers("token.a.update") == list(range(1, 30))
             assert len(feed.epochs) == 2, "one for each stream"
@@ -611,7 +611,7 @@ def test_events_of_which_only_the_last_is_kept_may_have_a_hole(locked: Locked) -
                 js.store("token.b.update", b"1")
             locked.unlock()
             await feed.until(lambda: source.connected)
-            assert feed.states == [LIVE, STALE, (*LIVE, EVENT)]
+            assert feed.states == [LIVE, STALE, ("gap", "nats", EVENT), LIVE]
 
     run(test())
 

@@ -218,3 +218,71 @@ async def test_a_paused_client_that_missed_too_much_is_told_so() -> None:
         await client.message()
         received = await client.messages(11)
         assert received[10] == {"type": "gap", "channels": ["token.*.comment"]}
+
+
+# What never reached the gateway
+
+
+@on_loop
+async def test_a_position_from_before_an_outage_is_refused_with_a_new_epoch() -> None:
+    async with local_gateway() as gateway:
+        stays = await gateway.connect()
+        await stays.subscribe(EVENT)
+        gateway.publish(EVENT, 1)
+        before = await position(gateway, EVENT)
+        gateway.hub.feed_stale("nats")
+        gateway.hub.feed_live("nats", ["token.*.comment"])
+        early = await gateway.connect()
+        reply = await early.subscribe(EVENT, recover={EVENT: before})
+        found = reply["channels"][EVENT]
+        assert found["recovered"] is False and found["epoch"] != before["epoch"]
+        gateway.publish(EVENT, 2)
+        late = await gateway.connect()
+        reply = await late.subscribe(EVENT, recover={EVENT: before})
+        assert reply["channels"][EVENT]["recovered"] is False
+        assert await late.settle() == []
+        # From then on all is as ever.
+        again = await gateway.connect()
+        del found["recovered"]
+        reply = await again.subscribe(EVENT, recover={EVENT: found})
+        assert reply["channels"][EVENT]["recovered"] is True
+        assert numbers(await again.settle()) == [2]
+        told = [one["type"] for one in await stays.settle() if one["type"] != "feed"]
+        assert told == ["token_comment", "gap", "token_comment"]
+
+
+@on_loop
+async def test_who_was_there_before_a_source_is_told_of_a_gap() -> None:
+    async with local_gateway() as gateway:
+        gateway.hub.feed_stale("late")
+        early, idle = await gateway.connect(), await gateway.connect()
+        for one in (early, idle):
+            assert await one.message() == {"type": "feed", "state": "stale"}
+        await early.subscribe(EVENT)
+        gateway.hub.feed_live("late", ())
+        told = [one for one in await early.settle() if one["type"] != "feed"]
+        assert [one["type"] for one in told] == ["gap"]
+        assert "token.*.comment" in told[0]["channels"]
+        assert {one["type"] for one in await idle.settle()} == {"feed"}, "it subscribes to nothing"
+        gateway.hub.feed_stale("late")
+        gateway.hub.feed_live("late", ())
+        assert {one["type"] for one in await early.settle()} == {"feed"}, "nothing was missed"
+
+
+@on_loop
+async def test_what_a_stream_lost_here_it_may_still_have_for_who_comes_back() -> None:
+    async with local_gateway(source=Stream) as gateway:
+        assert isinstance(gateway.source, Stream)
+        gateway.publish(EVENT, 1)
+        before = await position(gateway, EVENT)
+        gateway.source.kept.append((EVENT, 2, b"2"))  # which never comes
+        gateway.hub.lose_up_to(EPOCH, 2)
+        gateway.publish(EVENT, 3)
+        client = await gateway.connect()
+        reply = await client.subscribe(EVENT, recover={EVENT: before})
+        assert reply["channels"][EVENT]["recovered"] is True
+        assert numbers(await client.settle()) == [2, 3]
+        gateway.source.broken = True
+        client = await gateway.connect()
+        reply = await client.subscribe(EVENT, recover={EVENT: before})
+        assert reply["channels"][EVENT] == {"epoch": EPOCH, "seq": 3, "recovered": False}

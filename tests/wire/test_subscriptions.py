@@ -289,11 +289,12 @@ async def test_clients_are_told_of_their_feed() -> None:
         async with browser(gateway.port) as newcomer:
             assert await newcomer.message() == {"type": "feed", "state": "stale"}
             gateway.hub.feed_live("nats", ("token.*.update", "token.*.comment"))
-            for one in (client, newcomer):
-                assert await one.messages(2) == [
-                    {"type": "feed", "state": "live"},
-                    {"type": "gap", "channels": ["token.*.update", "token.*.comment"]},
-                ]
+            assert await client.messages(2) == [
+                {"type": "feed", "state": "live"},
+                {"type": "gap", "channels": ["token.*.update", "token.*.comment"]},
+            ]
+            assert await newcomer.messages(1) == [{"type": "feed", "state": "live"}]
+            assert await newcomer.settle() == [], "it is subscribed to nothing"
         async with browser(gateway.port) as third:
             assert await third.settle() == []
 

@@ -84,6 +84,9 @@ class Aggregator:
     def begin_epoch(self, source: str, epoch: str, subjects: Sequence[str], floor: int) -> None:
         """What is republished has no positions: a stream gives it new ones."""
 
+    def lose_up_to(self, epoch: str, seq: int) -> None:
+        """The gap that comes with it says the same."""
+
     def restore(self, subject: str, payload: bytes, seq: int, epoch: str) -> bool:
         """What is over is not published again."""
         return False

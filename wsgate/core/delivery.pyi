@@ -6,6 +6,7 @@ from wsgate.core.channel import Channels
 from wsgate.core.counters import Counters
 from wsgate.core.delta import DeltaEncoder
 from wsgate.core.frame import Frame
+from wsgate.core.index import Index
 from wsgate.core.outboxes import Outboxes
 from wsgate.core.sink import Sink
 
@@ -30,7 +31,7 @@ class Delivery(Outboxes):
     def visited(self) -> int:
         """Connections that rounds have visited so far."""
 
-    def announce_gap(self, frame: Frame, rules_mask: int) -> None:
+    def announce_gap(self, frame: Frame, rules_mask: int, subscribed: Index | None = None) -> None:
         """Owe every connection the gap `frame`, in its place among the events."""
 
     def flush_urgent(self, visits: int) -> bool:

@@ -41,6 +41,15 @@ class Recovery(Roster):
     def open_epoch(self, name: str, floor: int = 0) -> int:
         """The id of a source's epoch: its publications above `floor` will all be told."""
 
+    def lose_up_to(self, epoch: int, seq: int) -> None:
+        """Of what a source counted in the epoch, up to `seq`, some may never have come."""
+
+    def renew_own_epoch(self, name: str) -> None:
+        """Some of what the gateway counts by itself may never have come: it counts anew."""
+
+    def horizon(self, name: str) -> int:
+        """What lies up to here of a channel that is known only the origin can tell."""
+
     def epoch_of(self, name: str) -> str:
         """The epoch of a channel that is known."""
 
@@ -63,11 +72,9 @@ class Recovery(Roster):
         epoch: str,
         after: int,
         earlier: Sequence[tuple[int, bytes]] = (),
+        proven: int = 0,
     ) -> bool:
         """Owe a new subscriber what it missed after a position; whether that is all."""
-
-    def is_whole(self, id: int, after: int, earlier: Sequence[tuple[int, bytes]]) -> bool:
-        """Whether nothing is missing after a position."""
 
     def release(self, handle: int) -> bool:
         """As ``Roster`` does it."""

@@ -51,6 +51,14 @@ class Feed(Protocol):
         """
         ...
 
+    def lose_up_to(self, epoch: str, seq: int) -> None:
+        """Of the epoch's publications up to ``seq`` some may never be handed over.
+
+        No position before it is good any more, but for what the origin still has. A gap says so to
+        those who are there.
+        """
+        ...
+
     def restore(self, subject: str, payload: bytes, seq: int, epoch: str) -> bool:
         """Hand over a publication from before: a last value, or a piece of history.
 
@@ -81,9 +89,9 @@ class Feed(Protocol):
         """The source receives everything that is published from here on.
 
         ``missed`` names the subjects, as configured and with their wildcards, that may have a hole
-        somewhere between the last ``feed_stale`` and now; it is empty the first time, and when the
-        origin had kept everything. Publications from after the hole may have been handed over
-        before this call.
+        somewhere between the last ``feed_stale`` and now. It is empty when the origin had kept
+        everything, and the first time: then the feed knows that all may have been missed.
+        Publications from after the hole may have been handed over before this call.
         """
         ...
 

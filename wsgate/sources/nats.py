@@ -217,8 +217,8 @@ class NatsSource:
             return self._subjects
         streams.follow()
         await link.unless_lost(streams.filled())
-        missed = {*streams.announce(), *streams.rest}
-        return tuple(subject for subject in self._subjects if subject in missed)
+        streams.announce()
+        return streams.rest
 
     async def _retire(self, link: NatsLink) -> None:
         if self._streams is not None:

@@ -132,6 +132,9 @@ class Relay:
     def begin_epoch(self, source: str, epoch: str, subjects: Sequence[str], floor: int) -> None:
         raise NotImplementedError("no source of the supervisor has positions")
 
+    def lose_up_to(self, epoch: str, seq: int) -> None:
+        raise NotImplementedError("no source of the supervisor has positions")
+
     def restore(self, subject: str, payload: bytes, seq: int, epoch: str) -> bool:
         raise NotImplementedError("no source of the supervisor has positions")
 

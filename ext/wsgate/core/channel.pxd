@@ -33,6 +33,7 @@ cdef struct channel_t:
 cdef struct epoch_t:
     uint64_t floor              # what lies up to here may have been forgotten
     uint64_t head               # OWN_EPOCH: unused; else the highest position told so far
+    uint64_t lost               # OWN_EPOCH: unused; else what lies up to here may never have come
 
 
 cdef enum:
@@ -55,6 +56,8 @@ cdef class Channels:
         readonly list epoch_names   # the same, by id
         Counters counters
 
+    cdef void lose_up_to(self, uint32_t id, uint64_t seq) noexcept nogil
+    cdef uint64_t lost(self, channel_t* channel) noexcept nogil
     cdef int open(
         self, uint32_t id, str name, str type, uint8_t rule, ChannelKind kind, uint32_t epoch
     ) except -1

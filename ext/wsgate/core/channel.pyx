@@ -57,6 +57,17 @@ cdef class Channels:
         self.epochs[id].head = max(self.epochs[id].head, <uint64_t>floor)
         return id
 
+    cdef void lose_up_to(self, uint32_t id, uint64_t seq) noexcept nogil:
+        """Of what a source counted in the epoch `id`, up to `seq`, some may never have come."""
+        cdef epoch_t* epoch = &self.epochs[id]
+        epoch.lost = max(epoch.lost, seq)
+        epoch.floor = max(epoch.floor, seq)
+        epoch.head = max(epoch.head, seq)
+
+    cdef uint64_t lost(self, channel_t* channel) noexcept nogil:
+        """Who is before this position may lack something that nobody has here."""
+        return self.epochs[channel.epoch].lost
+
     # channels
 
     cdef int open(
@@ -140,6 +151,8 @@ cdef class Channels:
             seq = channel.seq + 1       # begins above the floor, which is no publication of its own
         channel.prev = channel.seq if channel.published else 0
         channel.since = channel.seq if channel.published else min(epoch.floor, seq - 1)
+        channel.prev = max(channel.prev, min(epoch.lost, seq - 1))
+        channel.since = max(channel.since, channel.prev)
         channel.seq = seq
         channel.publications += 1
         channel.published = 1

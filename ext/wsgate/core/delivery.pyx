@@ -9,6 +9,7 @@ published meanwhile goes along if its slot is still ahead, else into the next ro
 from wsgate.core.bitmap cimport bitmap_clear, bitmap_next
 from wsgate.core.frame cimport frame_drop, frame_keep
 from wsgate.core.holdings cimport holdings_t
+from wsgate.core.index cimport Index
 from wsgate.core.outbox cimport (
     CLOSING,
     DELTA,
@@ -95,16 +96,19 @@ cdef class Delivery(Outboxes):
         self.counters.totals.gaps += 1
         return 0
 
-    def announce_gap(self, frame: Frame, rules_mask: int) -> None:
+    def announce_gap(self, frame: Frame, rules_mask: int, Index subscribed=None) -> None:
         """Owe every connection the gap `frame`, in its place among the events.
 
-        A connection whose events lane is full is told by the gap that it is owed anyway.
+        `subscribed`: only those that are subscribed to something there. A connection whose events lane
+        is full is told by the gap that it is owed anyway.
         """
         cdef uint32_t slot
         cdef outbox_t* box
         for slot in range(self.slots.limit):
             box = &self.outboxes[slot]
             if not box.flags & OPEN or box.flags & (CLOSING | DOOMED):
+                continue
+            if subscribed is not None and not subscribed.holds_any(slot):
                 continue
             if box.gapped or not outbox_has_room(box, frame.raw.size, &self.limits):
                 box.gapped |= <uint64_t>rules_mask

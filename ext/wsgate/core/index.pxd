@@ -49,6 +49,7 @@ cdef class Index:
         uint32_t slots
         readonly uint32_t subscriptions
 
+    cdef bint holds_any(self, uint32_t slot) noexcept nogil
     cdef int reserve_slots(self, uint32_t slots) except -1
     cdef uint32_t open_topic(self, str name, bint is_pattern) except? 0xFFFFFFFF
     cdef int drop_topic(self, uint32_t id) except -1

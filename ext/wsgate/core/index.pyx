@@ -115,6 +115,10 @@ cdef class Index:
 
     # subscriptions
 
+    cdef bint holds_any(self, uint32_t slot) noexcept nogil:
+        """Whether the connection is subscribed to anything."""
+        return slot < self.slots and self.subscribers[slot].len > 0
+
     cdef subscription_t* find(self, uint32_t slot, uint32_t id) noexcept nogil:
         """The subscription of `slot` to topic `id`, or NULL; valid until the next change."""
         cdef subscriber_t* subscriber = &self.subscribers[slot]

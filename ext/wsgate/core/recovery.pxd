@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from wsgate.core.channel cimport channel_t
 from wsgate.core.history cimport History
 from wsgate.core.roster cimport Roster
 
@@ -11,6 +12,8 @@ cdef class Recovery(Roster):
         readonly History history
         dict silences           # slot -> {channel id: position up to which nothing is sent}
 
+    cdef uint64_t stands_at(self, channel_t* channel) noexcept nogil
+    cdef bint is_whole(self, uint32_t id, uint64_t reached) except -1
     cdef int silence(self, uint32_t slot, uint32_t id, uint64_t until) except -1
     cdef bint is_silent(self, uint32_t slot, uint32_t id) except -1
     cdef int end_silence(self, uint32_t slot, uint32_t id) except -1

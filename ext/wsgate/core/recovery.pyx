@@ -3,6 +3,7 @@
 Owns: the history of events; which connections know more of a channel than the gateway does.
 Never: a part of what is missing, a repeat, a value older than the client has. Positions of another epoch
 are never compared.
+What a source lost on its way here is a position in its epoch, before which nothing is whole.
 Invariant: a silence is of a channel that the connection is subscribed to.
 Cost: O(events kept of the channel) for each that is asked for; publishing looks for silences only on
 channels that have any.
@@ -49,6 +50,22 @@ cdef class Recovery(Roster):
         """The id of a source's epoch: its publications above `floor` will all be told."""
         return self.channels.open_epoch(name, floor)
 
+    def lose_up_to(self, epoch: int, seq: int) -> None:
+        """Of what a source counted in the epoch, up to `seq`, some may never have come.
+
+        Positions before that are of no use here any more, unless the origin has what is missing.
+        """
+        self.channels.lose_up_to(epoch, seq)
+
+    def renew_own_epoch(self, name: str) -> None:
+        """Some of what the gateway counts by itself may never have come: it counts anew, as `name`."""
+        self.channels.epoch_names[0] = name
+        self.renew_epoch(_OWN_EPOCH, _OWN_EPOCH)
+
+    def horizon(self, name: str) -> int:
+        """What lies up to here of a channel that is known only the origin can tell."""
+        return self.channels.epochs[self.channels.table[self.known_channel(name)].epoch].floor
+
     def epoch_of(self, name: str) -> str:
         """The epoch of a channel that is known."""
         return self.channels.epoch_names[self.channels.table[self.known_channel(name)].epoch]
@@ -58,7 +75,11 @@ cdef class Recovery(Roster):
         cdef uint32_t id = self.known_channel(name)
         if id == NO_ID:
             return {}
-        return {"epoch": self.epoch_of(name), "seq": self.channels.table[id].seq}
+        return {"epoch": self.epoch_of(name), "seq": self.stands_at(&self.channels.table[id])}
+
+    cdef uint64_t stands_at(self, channel_t* channel) noexcept nogil:
+        """Who is here has all there is, or is told by the next publication that it has not."""
+        return channel.seq if channel.kind != EVENT else max(channel.seq, self.channels.lost(channel))
 
     def renew_epoch(self, ended: int, epoch: int) -> None:
         """The source counts anew: nothing is known of event channels that were counted in `ended`.
@@ -104,15 +125,18 @@ cdef class Recovery(Roster):
         channel = &self.channels.table[id]
         if channel.kind != EVENT or channel.epoch == _OWN_EPOCH:
             return False
-        if self.channels.epoch_names[channel.epoch] != epoch or <uint64_t>after >= channel.seq:
+        if self.channels.epoch_names[channel.epoch] != epoch:
             return False
-        return not self.is_whole(id, after, [])
+        return <uint64_t>after < self.stands_at(channel) and not self.is_whole(id, after)
 
-    def catch_up(self, handle: int, name: str, epoch: str, after: int, earlier=()) -> bool:
+    def catch_up(
+        self, handle: int, name: str, epoch: str, after: int, earlier=(), proven: int = 0
+    ) -> bool:
         """Owe a new subscriber of a channel what it missed after a position; whether that is all.
 
-        `earlier`: what the origin has of it, (seq, payload) in order. If it is not all, or more than
-        may be owed, an event channel owes nothing of it; a state channel its latest value in any case.
+        `earlier`: what the origin has of it, (seq, payload) in order, and all of it up to `proven` at
+        least. If it is not all, or more than may be owed, an event channel owes nothing of it; a state
+        channel its latest value in any case.
         """
         cdef uint32_t slot = self.slot_of(handle)
         cdef uint32_t id = self.known_channel(name)
@@ -124,10 +148,10 @@ cdef class Recovery(Roster):
             return False
         if channel.kind != EVENT:
             return self.catch_up_state(slot, id, after)
-        if <uint64_t>after > channel.seq:
+        if <uint64_t>after > self.stands_at(channel):
             self.silence(slot, id, after)
             return True
-        if not self.is_whole(id, after, earlier):
+        if not self.is_whole(id, max(_reached(after, earlier), <uint64_t>proven)):
             return False
         if not self.replay(slot, id, after, list(earlier)):
             return False
@@ -144,11 +168,12 @@ cdef class Recovery(Roster):
             self.silence(slot, id, after)
         return True
 
-    def is_whole(self, id: int, after: int, earlier) -> bool:
-        """Whether nothing is missing after a position, from `earlier` through history to the newest."""
-        cdef channel_t* channel = &self.channels.table[<uint32_t>id]
-        cdef uint64_t reached = _reached(after, earlier)
+    cdef bint is_whole(self, uint32_t id, uint64_t reached) except -1:
+        """Whether nothing is missing after a position, through history to the newest."""
+        cdef channel_t* channel = &self.channels.table[id]
         cdef event_t* event
+        if reached < self.channels.lost(channel):
+            return False
         if not channel.published:
             return reached >= self.channels.epochs[channel.epoch].floor
         event = self.history.first_after(id, reached)

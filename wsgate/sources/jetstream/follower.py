@@ -150,6 +150,7 @@ class Follower:
                 self._report.trouble(self.stream, error)
             else:
                 if stream.first_seq > last + 1:
+                    self._lose_up_to(tail.last)
                     self._miss(self._with_events, "the stream drops what is still to come")
             await asyncio.sleep(self._limits.leaps_interval_s)
 
@@ -170,10 +171,12 @@ class Follower:
             api, self._around.feed.publish, self._report.feed_failed, life.epoch, self._limits
         )
         consumer = await tail.open(self.stream, self.subjects, self._last)
-        await self._check(api, life)
+        now = await self._check(api, life)
         if consumer.begins > self._last + 1:
+            self._lose_up_to(consumer.begins - 1)
             self._miss(self.subjects, "the stream has dropped what came next")
         elif self._with_events and 0 < stream.per_subject_max <= consumer.pending:
+            self._lose_up_to(now.last_seq)
             self._miss(self._with_events, "the stream keeps too few of each subject to tell")
         await tail.begin()
         return tail
@@ -236,6 +239,10 @@ class Follower:
         self._history = self._around.history
         self._report.filled(self.stream, fill.restored, fill.until)
         self._restored, self._last, self._fill = self.restored, fill.until, None
+
+    def _lose_up_to(self, seq: int) -> None:
+        assert self.life is not None
+        self._report.lose_up_to(self.life.epoch, seq)
 
     def _miss(self, subjects: Sequence[str], reason: str) -> None:
         self._report.missed(self.stream, subjects, reason)

@@ -63,6 +63,9 @@ class StreamReporter:
         self._report.tell(self._feed.begin_epoch, self._name, epoch, tuple(subjects), floor)
         self._report.say("info", "nats_stream_begins", stream=stream, epoch=epoch, floor=floor)
 
+    def lose_up_to(self, epoch: str, seq: int) -> None:
+        self._report.tell(self._feed.lose_up_to, epoch, seq)
+
     def left(self, subjects: Sequence[str]) -> None:
         """No stream keeps these any more: the feed counts by itself."""
         self._report.tell(self._feed.begin_epoch, self._name, "", tuple(subjects), 0)

@@ -44,7 +44,6 @@ class Streams:
         self._followers: dict[str, Follower] = {}
         self._resets_before: Counter[str] = Counter()
         self._restored_before = self._repeated_before = 0
-        self._missed: set[str] = set()
         self._api: JetStreamApi | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._filled = asyncio.Event()
@@ -81,10 +80,9 @@ class Streams:
     async def filled(self) -> None:
         await self._filled.wait()
 
-    def announce(self) -> tuple[str, ...]:
-        """The source says now that it is live; the subjects of streams that may have a hole."""
+    def announce(self) -> None:
+        """The source says now that it is live."""
         self._announced = self._announced_before = True
-        return self._take_missed()
 
     async def detach(self) -> None:
         tasks, self._tasks = self._tasks, []
@@ -121,7 +119,7 @@ class Streams:
     def ready(self) -> None:
         self._see_whether_filled()
         if self._announced and not self._nats_report.live and self._all_ready():
-            self._nats_report.came_live(self._take_missed())
+            self._nats_report.came_live(())
 
     def late(self, stream: str) -> None:
         if self._nats_report.live:
@@ -129,10 +127,7 @@ class Streams:
             self._nats_report.went_stale()
 
     def missed(self, subjects: Sequence[str]) -> None:
-        if self._nats_report.live:
-            self._nats_report.missed(subjects)
-        else:
-            self._missed.update(subjects)
+        self._nats_report.missed(subjects)
 
     # Below
 
@@ -142,10 +137,6 @@ class Streams:
     def _see_whether_filled(self) -> None:
         if self._all_ready():
             self._filled.set()
-
-    def _take_missed(self) -> tuple[str, ...]:
-        missed, self._missed = self._missed, set()
-        return tuple(subject for subject in self._subjects if subject in missed)
 
     async def _find(self, api: JetStreamApi) -> Coverage:
         try:
