@@ -18,6 +18,11 @@ SHUTDOWN_TIMEOUT_S = 1.0
 NO_STORE = {"Cache-Control": "no-store"}
 TOP_MAX = 1000
 BODY_BYTES_MAX = 1024 * 1024
+# Also true where workers ask for tokens by now, since SIGHUP.
+NO_TICKETS = (
+    "there are no tickets: WS_AUTH was none when this gateway started;"
+    " where it is jwt they begin with the next start"
+)
 HEALTH_INDEX = """\
 wsgate {version}
 
@@ -182,7 +187,7 @@ def _verdict(good: str, bad: str, reasons: list[str]) -> web.Response:
 
 
 async def _no_tickets(request: web.Request) -> web.Response:
-    return refusal(404, "there are no tickets: this gateway asks nobody for a token (WS_AUTH=none)")
+    return refusal(404, NO_TICKETS)
 
 
 async def _no_publishing(request: web.Request) -> web.Response:
