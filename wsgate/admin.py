@@ -6,18 +6,29 @@ import logging
 import os
 from collections.abc import Iterable
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
+import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 
+from wsgate.throttle import Throttle
+
+log = structlog.get_logger("wsgate.admin")
+
+COMPLAINT_INTERVAL_S: Final = 30.0
 SHUTDOWN_TIMEOUT_S = 1.0
 NO_STORE = {"Cache-Control": "no-store"}
 TOP_MAX = 1000
 BODY_BYTES_MAX = 1024 * 1024
+# Also true where workers ask for tokens by now, since SIGHUP.
+NO_TICKETS = (
+    "there are no tickets: WS_AUTH was none when this gateway started;"
+    " where it is jwt they begin with the next start"
+)
 HEALTH_INDEX = """\
 wsgate {version}
 
@@ -32,15 +43,29 @@ GATEWAY_INDEX = """\
 """
 
 
-def _without_request(record: logging.LogRecord) -> bool:
-    """What aiohttp says of a malformed request quotes it, and there may be a token in it."""
-    if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
-        record.exc_info = None
-    return True
+# What whoever sends a request can make aiohttp complain of: as often as he likes.
+OF_THE_REQUEST: Final = (HttpProcessingError, web.RequestPayloadError, ConnectionResetError)
+complaints = Throttle(COMPLAINT_INTERVAL_S)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether aiohttp tells of our own trouble; what is wrong with a request we tell ourselves.
+
+    aiohttp calls it an error, and quotes the request: there may be a token in it.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, OF_THE_REQUEST):
+        return True
+    level = min(record.levelno, logging.WARNING)
+    held_back = complaints.admit(level)
+    if held_back is not None:
+        event = "a request on the admin port could not be read"
+        log.log(level, event, error=type(error).__name__, held_back=held_back)
+    return False
 
 
 server_log = logging.getLogger("wsgate.admin")
-server_log.addFilter(_without_request)
+server_log.addFilter(_is_ours)
 
 
 class Office(Protocol):
@@ -182,7 +207,7 @@ def _verdict(good: str, bad: str, reasons: list[str]) -> web.Response:
 
 
 async def _no_tickets(request: web.Request) -> web.Response:
-    return refusal(404, "there are no tickets: this gateway asks nobody for a token (WS_AUTH=none)")
+    return refusal(404, NO_TICKETS)
 
 
 async def _no_publishing(request: web.Request) -> web.Response:

@@ -110,7 +110,7 @@ class Upgrade:
     def __call__(self, request: WSUpgradeRequest, asker: Asker) -> WSUpgradeResponseWithListener:
         headers = request.headers
         if "Upgrade" not in headers:
-            return self._plain(request.path.partition(b"?")[0])
+            return self._plain(request)
         lack = self._hub.capacity.lack
         if lack is not None:
             return self._refuse(
@@ -188,8 +188,9 @@ class Upgrade:
             return None
         return agree(",".join(offers), headers.get("User-Agent", ""))
 
-    def _plain(self, path: bytes) -> WSUpgradeResponseWithListener:
-        """A request that is no upgrade: a health check, or somebody lost."""
+    def _plain(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+        """A request that is no upgrade: a health check, HTTP/1.0 and HEAD too, or somebody lost."""
+        path = request.path.partition(b"?")[0]
         if path == b"/healthz":
             return _answer(HTTPStatus.OK, b"ok\n")
         if path == b"/readyz":
@@ -197,6 +198,13 @@ class Upgrade:
             if not reasons:
                 return _answer(HTTPStatus.OK, b"ready\n")
             return _answer(HTTPStatus.SERVICE_UNAVAILABLE, orjson.dumps({"not_ready": reasons}))
+        if request.method != b"GET" or request.version != b"HTTP/1.1":
+            return self._refuse(
+                HTTPStatus.BAD_REQUEST,
+                "not_a_websocket",
+                b"a WebSocket begins with GET and HTTP/1.1\n",
+                {},
+            )
         return self._refuse(
             HTTPStatus.UPGRADE_REQUIRED,
             "not_a_websocket",

@@ -23,7 +23,7 @@ from wsgate.app import Gateway
 from wsgate.auth.identity import Identity
 from wsgate.board import Board
 from wsgate.capacity import Capacity
-from wsgate.channel import Channel, ChannelClosed
+from wsgate.channel import Channel, ChannelClosed, Refused
 from wsgate.desk import Desk
 from wsgate.orders import Orders
 
@@ -51,7 +51,10 @@ async def work(orders: Orders) -> int:
     await channel.open(socket.socket(fileno=orders.channel))
 
     async def redeem(ticket: str) -> Identity | None:
-        found = await channel.ask("redeem", ticket)
+        try:
+            found = await channel.ask("redeem", ticket)
+        except Refused:  # nobody gave any: WS_AUTH was none when the supervisor started
+            return None
         return None if found is None else Identity.from_plain(found)
 
     board = Board(orders.board, orders.lines)

@@ -154,11 +154,11 @@ async def serving(make: NewGateway, **settings: Any) -> AsyncIterator[GatewayPro
 
 
 async def post(
-    gateway: GatewayProcess, body: Any, authorization: str = f"Bearer {TOKEN}"
+    gateway: GatewayProcess, body: Any, authorization: str = f"Bearer {TOKEN}", **more: str
 ) -> tuple[int, Any]:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     url = f"http://127.0.0.1:{gateway.admin_port}/publish"
-    headers = {"Authorization": authorization} if authorization else {}
+    headers = more | ({"Authorization": authorization} if authorization else {})
     async with (
         aiohttp.ClientSession() as session,
         session.post(url, data=io.BytesIO(data), headers=headers) as answer,
@@ -276,6 +276,9 @@ async def test_who_may_not_and_what_is_wrong(gateway_process: NewGateway) -> Non
         assert (status, answer["published"]) == (400, 0)
         assert [one["publication"] for one in answer["errors"]] == [1, 2]
         assert (await post(gateway, b"{"))[0] == 400
+        status, answer = await post(gateway, b"no gzip", **{"Content-Encoding": "gzip"})
+        assert (status, answer) == (400, {"error": "the body cannot be decoded as its head says"})
+        assert not [one for one in gateway.log if one["level"] == "error"]
         assert gateway.metric('ws_publish_requests_total{status="401"}') == 6
         assert gateway.metric('ws_publish_publications_total{outcome="published"}') == 1
 

@@ -12,7 +12,10 @@ import pytest
 import uvloop
 from prometheus_client import CollectorRegistry, Counter
 
+from tests.support.log import Log
+from wsgate import admin as admin_port
 from wsgate.admin import Admin
+from wsgate.throttle import Throttle
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:
@@ -140,6 +143,47 @@ def test_a_busy_port_is_named_with_its_setting() -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as busy:
         run(test(busy.getsockname()[1]))
+
+
+def test_what_is_wrong_with_requests_is_told_once_in_a_while(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(admin_port, "complaints", Throttle(30, lambda: now[0]))
+    log = Log()
+    monkeypatch.setattr(admin_port, "log", log.logger)
+    head = b" HTTP/1.1\r\nHost: x\r\n"
+    wrong = (
+        b"GET /" + head + b"Content-Length: abc\r\n\r\n",
+        b"GET /" + head + b"X: " + b"x" * 9000 + b"\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /\x00" + head + b"\r\n",
+        b"GET http://[::1" + head + b"\r\n",
+        b"POST /ticket" + head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n",
+        b"POST /ticket" + head + b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
+        b"garbage\r\n\r\n",
+    )
+
+    async def send(port: int, text: bytes) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(text)
+        assert (await reader.read()).startswith((b"HTTP/1.0 400 ", b"HTTP/1.1 404 "))
+        writer.close()
+
+    async def test() -> None:
+        admin = Admin("127.0.0.1", 0, Told())
+        await admin.start()
+        for text in wrong:
+            await send(admin.port, text)
+        now[0] = 30.0
+        await send(admin.port, wrong[0])
+        await admin.stop()
+
+    run(test())
+    assert [entry["log_level"] for entry in log.entries] == ["warning", "warning"]
+    assert log.entries[0]["held_back"] == 0 and log.entries[1]["held_back"] >= 5
+    assert log.events() == {"a request on the admin port could not be read"}
+    assert not [record for record in caplog.records if record.name == "wsgate.admin"]
 
 
 def test_a_host_that_is_none() -> None:

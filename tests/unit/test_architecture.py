@@ -93,7 +93,7 @@ ALLOWED = {
         "log",
         "orders",
     },
-    "admin": set(),
+    "admin": {"throttle"},
     "supervisor": COMMON
     | {"addresses", "admin", "auth", "blueprint", "board", "channel", "descriptors", "edge"}
     | {"metrics", "orders", "procfs", "raw_json", "settings", "signals", "sources"},

@@ -114,6 +114,33 @@ def test_what_is_published_goes_behind_what_was_and_is_known_to_have_come() -> N
     run(test())
 
 
+def test_an_answer_that_nobody_waits_for_any_more_harms_nobody() -> None:
+    given_up = asyncio.Event()
+    ended: list[str] = []
+
+    async def late(client: Peer) -> None:
+        await client.greet()
+        await client.answer(pings=1)
+        await given_up.wait()
+        await client.answer()
+
+    async def test() -> None:
+        client = HardenedClient(lambda: ended.append("reading"), lambda: None)
+        async with FakeNats(late) as server:
+            await client.connect(servers=[server.url], allow_reconnect=False)
+            asking = asyncio.create_task(client.rtt(timeout=1000))
+            while not client._pongs:
+                await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.wait({asking})
+            given_up.set()
+            await client.rtt(timeout=10)
+            assert not ended
+            await client.close()
+
+    run(test())
+
+
 def test_who_waits_for_a_server_that_goes_is_told() -> None:
     async def leaving(client: Peer) -> None:
         await client.welcome()

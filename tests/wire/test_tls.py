@@ -131,6 +131,20 @@ async def test_an_independent_client(certificate: Certificate) -> None:
         await stop
 
 
+@on_loop
+async def test_health_with_head_and_http_1_0(certificate: Certificate) -> None:
+    async with tls_gateway(certificate) as gateway:
+        client = await secure(gateway, certificate.trusted())
+        # In records of their own, so that some come when it is answered already.
+        for line in (b"HEAD /readyz HTTP/1.0\r\n", b"\r\n", b"HEAD /readyz HTTP/1.0\r\n\r\n"):
+            client.tls.write(line)
+        await client.flush()
+        answer = await client.ended()
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"\r\nContent-Length: 6\r\n" in answer
+        assert answer.index(b"\r\n\r\n") == len(answer) - 4, "no body, and no second answer"
+
+
 OLD = pytest.param("old", id="TLS 1.1")
 WEAK = pytest.param("weak", id="no forward secrecy")
 

@@ -247,6 +247,61 @@ async def test_health_on_the_clients_port() -> None:
         assert status == 503 and b"WS_MAX_CONNECTIONS" in body
 
 
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("host", ["", "Host: x\r\n"])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz?probe=1"])
+@on_loop
+async def test_health_as_load_balancers_ask_for_it(
+    path: str, version: str, host: str, size: int
+) -> None:
+    async def ask(method: str) -> bytes:
+        client = await gateway.dial()
+        text = f"{method} {path} HTTP/{version}\r\n{host}\r\n".encode()
+        for start in range(0, len(text), size):
+            await client.send(text[start : start + size])
+            await asyncio.sleep(0)
+        answer = await client.ended()
+        client.close()
+        return answer
+
+    async with local_gateway() as gateway:
+        for status in (b"200", b"503"):
+            head, end, body = (await ask("GET")).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 " + status)
+            assert b"\r\nContent-Length: %d" % len(body) in head and body
+            assert await ask("HEAD") == head + end
+            if path == "/healthz":
+                break
+            await gateway.source.stop()
+        assert gateway.app.upgrade.refused == {}
+        await until(lambda: len(gateway.app.handshakes) == 0, "who asked to be gone")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(request().replace(b"HTTP/1.1", b"HTTP/1.0"), id="HTTP 1.0"),
+        pytest.param(request().replace(b"GET", b"HEAD"), id="HEAD"),
+        pytest.param(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", id="HEAD without an upgrade"),
+        pytest.param(b"HEAD /healthz HTTP/1.2\r\nHost: x\r\n\r\n", id="another version"),
+        pytest.param(b"HEAD /healthz HTTP/1.1\r\nHost : x\r\n\r\n", id="malformed"),
+        pytest.param(b"HEAD  /healthz HTTP/1.0\r\n\r\n", id="four words"),
+        pytest.param(b"GET /healthz HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello", id="body"),
+        pytest.param(b"OPTIONS /healthz HTTP/1.0\r\n\r\n", id="OPTIONS"),
+        pytest.param(b"GET /healthz HTTP/1.0\r\n\xff\xfe: \xff\r\n\r\n", id="strange bytes"),
+    ],
+)
+@on_loop
+async def test_nothing_else_is_there_for_them(text: bytes) -> None:
+    async with local_gateway() as gateway:
+        client = await gateway.dial()
+        await client.send(text)
+        assert (await client.ended()).startswith(b"HTTP/1.1 400 ")
+        await works(gateway)
+        assert gateway.hub.opened_total == 1
+
+
 @on_loop
 async def test_one_client_too_many_is_asked_to_come_back() -> None:
     async with local_gateway(ws_max_connections=2) as gateway:

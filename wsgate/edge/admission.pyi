@@ -10,6 +10,7 @@ REASONS: tuple[str, ...]
 class Handshakes:
     """The handshakes under way: `at_once_max`, `per_s` new ones a second, `timeout_s` for each."""
 
+    ask: Any
     asking: Any
     tls_failed: int
 

@@ -16,6 +16,8 @@ from wsgate.networks import TrustedNetworks
 READ_BUFFER_BYTES: int
 BAD_REQUEST: bytes
 END_OF_HEAD: bytes
+METHODS: tuple[bytes, ...]
+VERSIONS: tuple[bytes, ...]
 ENCRYPTED_IN_BYTES: int
 ENCRYPTED_OUT_BYTES: int
 HELD_BYTES_MAX: int

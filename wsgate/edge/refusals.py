@@ -1,4 +1,4 @@
-"""Refusals that come before a request is read, or instead of reading one."""
+"""Refusals before a request is read, or instead of reading one; other answers without picows."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Busy(asyncio.Protocol):
         connected.close()
 
 
-def refuse(transport: asyncio.Transport, answer: bytes) -> None:
+def answer(transport: asyncio.Transport, response: bytes) -> None:
     """Answer, and wait for the client to close: what it still sends would take the answer away.
 
     TLS has no half of a connection to close, and closes the whole.
     """
-    transport.write(answer)
+    transport.write(response)
     transport.set_protocol(Drain(cast(Replaced, transport.get_protocol())))
     if transport.can_write_eof():
         transport.write_eof()

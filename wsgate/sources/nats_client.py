@@ -114,6 +114,12 @@ class HardenedClient(Client):
         if receiver is not None:
             receiver(subject, reply, data, headers)
 
+    async def _process_pong(self) -> None:
+        """Who asked may be gone by now, which nats-py would end its read loop for."""
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
+
     def write(self, commands: bytes) -> None:
         """Whole commands, past nats-py's queue, which has no bound and costs a task each time."""
         self._transport.write(commands)  # type: ignore[union-attr]  # who is connected has one

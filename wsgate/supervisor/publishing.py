@@ -89,6 +89,8 @@ class Publishing:
             publications = read(body, blueprint.rules, subjects)
         except web.HTTPRequestEntityTooLarge:
             return refusal(413, f"the body has more than {BODY_BYTES_MAX} bytes")
+        except web.RequestPayloadError:
+            return refusal(400, "the body cannot be decoded as its head says")
         except TimeoutError:
             return refusal(408, f"the body was not there within {BODY_TIMEOUT_S:g} s")
         except BadPublications as error:

@@ -17,6 +17,7 @@ cdef class Handshakes:
         readonly uint64_t shed
         readonly dict refused
         public uint64_t tls_failed
+        public object ask           # answers a request
         public object asking        # the protocol whose request is being answered just now
 
     cdef bint admit(self) except -1

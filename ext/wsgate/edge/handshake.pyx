@@ -12,10 +12,13 @@ import asyncio
 import errno
 import logging
 from functools import partial
+from http import HTTPStatus
 
 from aiofastnet.openssl_compat import OPENSSL_DYN_LIBS
 from aiofastnet.ssl_transport import SSLBufferedProtocol, SSLTransport_Transport
+from cpython.buffer cimport Py_buffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.string cimport memchr, memcmp
 from picows.picows cimport WSTransport
 
 from picows import picows as _picows
@@ -30,6 +33,9 @@ log = logging.getLogger("wsgate.edge")
 READ_BUFFER_BYTES = 2048        # picows' least
 BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 END_OF_HEAD = b"\r\n\r\n"
+# With which load balancers look whether a gateway is well; of these picows takes GET and HTTP/1.1 alone.
+METHODS = (b"GET", b"HEAD")
+VERSIONS = (b"HTTP/1.0", b"HTTP/1.1")
 
 # aiofastnet allocates both for each connection. What clients send is small; what the sink gives at once
 # leaves in one system call.
@@ -40,6 +46,9 @@ ENCRYPTED_OUT_BYTES = _sink.ENCRYPTED_WRITE_BYTES + 64
 HELD_BYTES_MAX = 1024 * 1024
 
 cdef object _WSProtocol = _picows.WSProtocol
+
+cdef extern from "Python.h":
+    Py_buffer *PyMemoryView_GET_BUFFER(object view)
 
 
 class QuietLog:
@@ -189,7 +198,8 @@ class Protocol(_picows.WSProtocol):
             return
         handshakes.asking = self
         try:
-            _WSProtocol.buffer_updated(self, nbytes)
+            if not self._asks_otherwise(nbytes):
+                _WSProtocol.buffer_updated(self, nbytes)
         except UnicodeEncodeError:      # of picows, which quotes what was wrong: it was not UTF-8
             transport = self.transport.underlying_transport
             transport.write(BAD_REQUEST)
@@ -207,7 +217,7 @@ class Protocol(_picows.WSProtocol):
         if before + nbytes < handshakes.header_bytes_max or self._ends_in_time(before, nbytes):
             return True
         handshakes.refuse("header_too_large")
-        _refusals.refuse(self.transport.underlying_transport, _refusals.HEADER_TOO_LARGE)
+        _refusals.answer(self.transport.underlying_transport, _refusals.HEADER_TOO_LARGE)
         return False
 
     def _ends_in_time(self, Py_ssize_t before, Py_ssize_t nbytes):
@@ -218,6 +228,48 @@ class Protocol(_picows.WSProtocol):
         cdef bytes seen = PyBytes_FromStringAndSize(<char*>&buffer[0] - overlap, nbytes + overlap)
         cdef Py_ssize_t last = (<Handshakes>self.handshakes).header_bytes_max - (before - overlap)
         return seen.find(END_OF_HEAD, 0, max(0, last)) >= 0
+
+    def _asks_otherwise(self, Py_ssize_t nbytes):
+        """Whether it is a whole request with HEAD or of HTTP/1.0: it is answered, as picows would not."""
+        cdef Py_ssize_t size = self.head_bytes
+        cdef const char* head
+        if size > nbytes and (<WSTransport>self.transport).request is not None:
+            return False            # picows has read a request, and begun its buffer anew
+        # picows has not counted the new bytes yet: this is where they begin, behind the others.
+        view = _WSProtocol.get_buffer(self, -1)
+        head = <const char*>PyMemoryView_GET_BUFFER(view).buf - (size - nbytes)
+        return _begins_otherwise(head, size) and self._answer_otherwise(PyBytes_FromStringAndSize(head, size))
+
+    def _answer_otherwise(self, bytes read):
+        """Answer as to a GET of HTTP/1.1, unless that would be upgraded, or it is malformed, or goes on."""
+        head, end, _ = read.partition(END_OF_HEAD)
+        line = head.partition(b"\r\n")[0]
+        words = line.split(b" ")
+        if not end or len(words) != 3 or words[0] not in METHODS or words[2] not in VERSIONS:
+            return False
+        try:
+            request = _picows._parse_http_request(b"GET %b HTTP/1.1%b" % (words[1], head[len(line):]))
+        except RuntimeError:
+            return False
+        request.method, _, request.version = words
+        request.headers.popall("Upgrade", None)     # of HTTP/1.0 it must be ignored (RFC 9110 7.8)
+        response = (<Handshakes>self.handshakes).ask(request).response
+        if response.status == HTTPStatus.SWITCHING_PROTOCOLS:
+            return False
+        response.headers["Connection"] = "close"
+        answer = bytes(response.to_bytes())
+        if request.method == b"HEAD":
+            answer = answer[:answer.index(END_OF_HEAD) + len(END_OF_HEAD)]
+        _refusals.answer(self.transport.underlying_transport, answer)
+        return True
+
+
+cdef bint _begins_otherwise(const char* head, Py_ssize_t size) noexcept:
+    """Whether the first line is there, and has HEAD or HTTP/1.0."""
+    cdef const char* end = <const char*>memchr(head, b"\r", size)
+    if end == NULL or end - head < 9:
+        return False
+    return memcmp(head, b"HEAD ", 5) == 0 or memcmp(end - 9, b" HTTP/1.0", 9) == 0
 
 
 def _look_late(protocol, Py_ssize_t nbytes):
@@ -347,6 +399,8 @@ def protocol_factory(listener_factory, handshakes: Handshakes, turns, *, message
     """
     def ask(request):
         return listener_factory(request, handshakes.asking)
+
+    handshakes.ask = ask
 
     def make():
         protocol = Protocol(

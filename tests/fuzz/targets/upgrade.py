@@ -10,6 +10,7 @@ from tests.fuzz.timeless import run
 
 WORDS = [
     b"GET /", b"GET /healthz HTTP/1.1\r\n", b"GET /readyz HTTP/1.1\r\n", b" HTTP/1.1\r\n",
+    b"HEAD /", b"HEAD /readyz HTTP/1.1\r\n", b"GET /healthz HTTP/1.0\r\n", b" HTTP/1.0\r\n",
     b"\r\n\r\n",
     b"\r\nHost: a", b"\r\nUpgrade: websocket", b"\r\nConnection: Upgrade",
     b"\r\nConnection: keep-alive, Upgrade", b"\r\nSec-WebSocket-Version: 13",
