@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import Certificate
 from tests.support.settings import only_environment
 from wsgate.rules import Kind, Overflow, Rule
 from wsgate.settings.reading import ConfigError, load
@@ -101,6 +102,16 @@ def test_it_is_read_again(write: Write) -> None:
     again = loaded.again().settings
     assert (again.ws_max_channels, again.ws_max_fragments) == (7, 64)
     assert loaded.settings.ws_max_channels == 5
+
+
+def test_a_key_that_does_not_fit_any_more_is_found_when_it_is_read_again(
+    write: Write, tmp_path: Path
+) -> None:
+    own, other = Certificate(tmp_path), Certificate(tmp_path, "other")
+    loaded = load(write(f"ws_tls_cert = '{own.path}'\nws_tls_key = '{own.key_path}'"))
+    other.key_path.rename(own.key_path)
+    with pytest.raises(ConfigError, match=r"WS_TLS_KEY: got .* does not belong to"):
+        loaded.again()
 
 
 @pytest.mark.parametrize(
