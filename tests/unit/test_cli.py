@@ -193,18 +193,30 @@ def test_a_traceback_only_with_debug() -> None:
     assert "Traceback" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ZeroDivisionError("oh"), "ZeroDivisionError: oh (--debug shows where)"),
+        (PermissionError(13, "Permission denied", "/a/b"), "/a/b: Permission denied"),
+        (OSError(98, "cannot listen"), "cannot listen"),
+        (OSError("oh"), "OSError: oh (--debug shows where)"),
+    ],
+)
 def test_an_unexpected_failure_is_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    said: str,
 ) -> None:
     def fails(**_: object) -> None:
-        raise ZeroDivisionError("oh")
+        raise error
 
     monkeypatch.setattr(sys, "argv", ["wsgate", "serve"])
     monkeypatch.setattr(cli, "app", fails)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
-    assert capsys.readouterr().err == "wsgate: ZeroDivisionError: oh (--debug shows where)\n"
+    assert capsys.readouterr().err == f"wsgate: {said}\n"
 
 
 def test_demo_hands_over_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.command import DEADLINE_S, command, environment, wsgate
 from wsgate.settings import Settings
 from wsgate.settings.reading import ConfigError, load
 from wsgate.tools.admin_port import (
@@ -166,6 +168,30 @@ def test_one_line_and_the_exit_status(
     assert capsys.readouterr().out.startswith("unhealthy: ")
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_answer_that_cannot_be_written_is_no_good_one(unbuffered: str) -> None:
+    text = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
+    with listener(answering(text)) as there, Path("/dev/full").open("w") as full:
+        settings = {"WS_ADMIN_PORT": there.port, "PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(
+            command("healthcheck"),
+            env=environment(**settings),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=DEADLINE_S,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "wsgate: cannot write to standard output: No space left on device\n"
+
+
+def test_what_is_no_text_is_shown_too() -> None:
+    done = wsgate("healthcheck", WS_HOST=os.fsdecode(b"\xff"))
+    assert done.returncode == 1
+    assert done.stdout.startswith("unhealthy: http://\\udcff:3003/healthz: ")
+    assert done.stderr == ""
+
+
 @pytest.mark.parametrize("timeout", ["0", "-1", "nan", "x"])
 def test_a_timeout_that_is_none(timeout: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -255,11 +281,10 @@ def test_numbers_in_a_file_are_understood(tmp_path: Path) -> None:
 def test_a_port_that_serve_does_not_take_is_none_here_either(tmp_path: Path) -> None:
     path = tmp_path / "wsgate.toml"
     in_file = [*NO_NUMBERS, *map(json.dumps, NO_PORTS)]
-    environments = [{"WS_ADMIN_PORT": port} for port in NO_PORTS]
-    for environment in environments:
-        assert not assert_agreement(environment), environment
+    for port in NO_PORTS:
+        assert not assert_agreement({"WS_ADMIN_PORT": port}), port
         with pytest.raises(AddressUnknown, match="WS_ADMIN_PORT: got "):
-            AdminPort.of_environment(environment)
+            AdminPort.of_environment({"WS_ADMIN_PORT": port})
     for text in in_file:
         path.write_text(f"ws_admin_port = {text}\n")
         assert not assert_agreement({"WS_CONFIG": str(path)}), text

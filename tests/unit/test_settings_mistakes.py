@@ -100,7 +100,7 @@ def problems(monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[str]:
         ("NATS_SUBJECTS", "a,b,a", "'a' and 'a' overlap"),
         ("NATS_SUBJECTS", "a.>,b,a.*.c", "'a.>' and 'a.*.c' overlap"),
         ("NATS_CREDS", "/no/such/file", "there is no such file"),
-        ("NATS_CREDS", "/", "there is no such file"),
+        ("NATS_CREDS", "/", "that is a folder, and no file"),
         ("NATS_CREDS", "/" + "x" * 300, "the file cannot be looked at: File name too long"),
         ("WS_TLS_CERT", "/no/such/file", "there is no such file"),
         ("WS_TLS_KEY", "/no/such/file", "there is no such file"),
