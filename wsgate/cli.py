@@ -52,7 +52,8 @@ def _words(error: Exception) -> str:
     if isinstance(error, Trouble):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        where = "" if error.filename is None else f"{error.filename}: "
+        return f"{where}{error.strerror}"
     return f"{type(error).__name__}: {error} (--debug shows where)"
 
 

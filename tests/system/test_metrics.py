@@ -238,17 +238,20 @@ async def test_prometheus_reads_what_is_there(
                 (("type", "token_comment"),): WORKERS * PUBLISHED,
                 (("type", "global_update"),): WORKERS,
             }
+            mean = "sum(ws_subscribers_per_channel_sum) / max(ws_subscribers_per_channel_count)"
+            # Of three channels: two have all clients, one was published and has nobody.
+            assert prometheus.query(mean)[nothing] == pytest.approx(2 * CLIENTS / 3)
             # Each client has 2 subscriptions: so has the median, to within its bucket.
             median = "histogram_quantile(0.5, sum by (le) (ws_subscriptions_per_client_bucket))"
             assert 1 < prometheus.query(median)[nothing] <= 2
 
             expressions = documented_expressions()
-            assert median in expressions
+            assert {median, mean} <= set(expressions)
             names = {family.name for family in families(gateway)}
             for expression in expressions:
                 prometheus.query(expression)  # which it understands
                 for name in re.findall(r"\bws_\w+", expression):
-                    plain = re.sub(r"_(total|bucket)$", "", name)
+                    plain = re.sub(r"_(total|bucket|sum|count)$", "", name)
                     assert plain in names or plain.startswith(("ws_auth_", "ws_tls_")), name
     finally:
         prometheus.kill()

@@ -38,7 +38,8 @@ ALLOWED = {
     "signals": set(),
     "blueprint": COMMON | {"auth", "log", "renaming"},
     "settings": COMMON
-    | {"auth", "blueprint", "control", "log", "networks", "origins", "raw_json", "renaming"},
+    | {"auth", "blueprint", "control", "edge", "log", "networks", "origins", "raw_json"}
+    | {"renaming"},
     "core": set(),
     "edge": {"core", "throttle", "networks", "proxy_protocol", "rates"},
     "deflate": set(),

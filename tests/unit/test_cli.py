@@ -154,10 +154,16 @@ def test_serve_warns_of_what_may_be_a_mistake() -> None:
 
 
 def test_serve_warns_when_there_are_too_few_descriptors() -> None:
-    with serving(WS_MAX_CONNECTIONS="1000000") as (_, events):
+    settings = {"WS_MAX_CONNECTIONS": "1000000", "WS_MAX_HANDSHAKES": "5", "WS_WORKERS": "2"}
+    with serving(**settings) as (_, events):
         (warning,) = [event for event in events if event["level"] == "warning"]
     assert warning["ws_max_connections"] == 1_000_000
-    assert 0 < warning["connections_allowed"] < 1_000_000
+    assert 0 < warning["sockets_allowed"] < 1_000_000
+    wanted = warning["open_files_wanted"]
+    assert wanted == 1_000_000 + 3 + descriptors.SPARE, "the handshakes are shared among workers"
+    findings = json.loads(wsgate("doctor", "--json", **NO_NATS, **settings).stdout)["findings"]
+    (open_files,) = [one for one in findings if one["topic"] == "open files"]
+    assert f"LimitNOFILE={wanted} " in open_files["mend"], "the doctor says the same"
 
 
 def test_descriptors_are_for_handshakes_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,9 +172,9 @@ def test_descriptors_are_for_handshakes_too(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 5000))
     assert descriptors.allow(2000, 1000) is None
     assert taken == [(3000 + descriptors.SPARE, 5000)]
-    assert descriptors.allow(4500, 1000) == 4000 - descriptors.SPARE
+    assert descriptors.allow(4500, 1000) == 5000 - descriptors.SPARE
     assert taken[1:] == [(5000, 5000)]
-    assert descriptors.allow(1, 5000) == 0
+    assert descriptors.allow(1, 5000) == 5000 - descriptors.SPARE, "they are there for clients too"
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
     assert descriptors.allow(10**6, 10**6) is None
 
@@ -193,18 +199,30 @@ def test_a_traceback_only_with_debug() -> None:
     assert "Traceback" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ZeroDivisionError("oh"), "ZeroDivisionError: oh (--debug shows where)"),
+        (PermissionError(13, "Permission denied", "/a/b"), "/a/b: Permission denied"),
+        (OSError(98, "cannot listen"), "cannot listen"),
+        (OSError("oh"), "OSError: oh (--debug shows where)"),
+    ],
+)
 def test_an_unexpected_failure_is_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    said: str,
 ) -> None:
     def fails(**_: object) -> None:
-        raise ZeroDivisionError("oh")
+        raise error
 
     monkeypatch.setattr(sys, "argv", ["wsgate", "serve"])
     monkeypatch.setattr(cli, "app", fails)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
-    assert capsys.readouterr().err == "wsgate: ZeroDivisionError: oh (--debug shows where)\n"
+    assert capsys.readouterr().err == f"wsgate: {said}\n"
 
 
 def test_demo_hands_over_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,7 +172,8 @@ def test_a_subject_that_is_denied() -> None:
     [
         ({}, set(), set()),
         ({"WS_PORT": "x", "WS_MAX_HANDSHAKES": "0"}, {"ws_port", "ws_max_handshakes"}, set()),
-        ({"WS_TLS_CERT": __file__, "WS_TLS_KEY": "/nope"}, {"ws_tls_key"}, {"ws_tls_cert"}),
+        ({"WS_TLS_CERT": "own.pem", "WS_TLS_KEY": "/nope"}, {"ws_tls_key"}, {"ws_tls_cert"}),
+        ({"WS_TLS_CERT": "own.pem", "WS_TLS_KEY": "x.key"}, {"ws_tls_key"}, {"ws_tls_cert"}),
         ({"WS_DRAIN_DELAY_S": "100"}, {"ws_drain_timeout_s"}, {"ws_drain_delay_s"}),
         (
             {"WS_AUTH": "jwt", "WS_JWT_SECRET": "short"},
@@ -185,12 +186,16 @@ def test_a_subject_that_is_denied() -> None:
 )
 def test_what_is_wrong_yields_to_defaults(
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
     variables: dict[str, str],
     wrong: set[str],
     also_defaulted: set[str],
 ) -> None:
     for name in [name for name in os.environ if name.startswith(PREFIXES)]:
         monkeypatch.delenv(name)
+    for name in ("own", "x"):
+        Certificate(tmp_path, name)
+    monkeypatch.chdir(tmp_path)
     for name, value in {"WS_MAX_CONNECTIONS": "77", **variables}.items():
         monkeypatch.setenv(name, value)
     found = settings.read()

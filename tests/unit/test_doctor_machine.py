@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import resource
 from pathlib import Path
 
 import pytest
 
-from wsgate.descriptors import SPARE
+from wsgate.descriptors import SPARE, allow
 from wsgate.tools.doctor import cgroup, clock, cpu, descriptors, kernel, memory
 from wsgate.tools.doctor.finding import Verdict
 
@@ -45,6 +46,18 @@ def test_a_worker_needs_descriptors_for_its_share_at_least(hard: float, verdict:
     (finding,) = descriptors.judge(files(hard), connections=1000, handshakes=100, workers=2)
     assert finding.verdict is verdict
     assert verdict is OK or f"LimitNOFILE={1100 + SPARE}" in finding.mend
+
+
+@pytest.mark.parametrize("hard", [SPARE - 1, 500, 1099 + SPARE, 1100 + SPARE])
+def test_the_gateway_warns_where_the_doctor_does(
+    monkeypatch: pytest.MonkeyPatch, hard: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (hard, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    allowed = allow(1000, 100)
+    (finding,) = descriptors.judge(files(hard), connections=1000, handshakes=100, workers=1)
+    assert (finding.verdict is OK) == (allowed is None)
+    assert allowed is None or f"room for {allowed} sockets" in finding.found
 
 
 def test_a_limit_that_root_cannot_raise_that_far_either() -> None:

@@ -97,7 +97,7 @@ def rows(families: Iterable[Metric]) -> list[tuple[str, str]]:
     return found
 
 
-def collected(gateway: Gateway) -> list[tuple[str, str]]:
+def of_supervisor() -> list[tuple[str, str]]:
     relay = Relay(lambda: DEFAULT_RULES)
     # Without slots it needs neither blueprint nor answers.
     fleet = Fleet(None, (), NO_LIMITS, None, relay)  # type: ignore[arg-type]
@@ -108,9 +108,12 @@ def collected(gateway: Gateway) -> list[tuple[str, str]]:
             *relay_metrics(relay),
             *poll_metrics(PollSource(relay, "http://x", Shape())),
             *publishing_metrics(publishing),
-            *GatewayCollector(gateway).collect(),
         ]
     )
+
+
+def collected(gateway: Gateway) -> list[tuple[str, str]]:
+    return [*of_supervisor(), *rows(GatewayCollector(gateway).collect())]
 
 
 def of_aggregator() -> list[tuple[str, str]]:
@@ -127,6 +130,24 @@ def test_the_page_explains_every_metric_of_the_aggregator() -> None:
 def test_the_page_explains_every_metric() -> None:
     async def test(gateway: Gateway, sink: Socket) -> None:
         assert list(documented()) == collected(gateway)
+
+    with_gateway(test)
+
+
+def test_the_page_says_which_metrics_are_no_worker_s() -> None:
+    text = PAGE.read_text().partition("only what the supervisor counts itself, ")[2]
+    listed = re.findall(r"`(ws_\w+)(\.\.\.)?`", text.partition(", has none.")[0])
+
+    def is_listed(name: str) -> bool:
+        return any(name.startswith(one) if more else name == one for one, more in listed)
+
+    async def test(gateway: Gateway, sink: Socket) -> None:
+        own = {re.sub(r"\{.*", "", name) for name, _ in of_supervisor()}
+        workers = {family.name for family in GatewayCollector(gateway).collect()}
+        assert {name for name in own if not is_listed(name)} == set()
+        assert {name for name in workers if is_listed(name)} == set()
+        for one, _ in listed:
+            assert any(name.startswith(one) for name in own), f"{one} is listed in vain"
 
     with_gateway(test)
 

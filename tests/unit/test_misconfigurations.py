@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.certificates import Certificate
 from tests.support.command import wsgate
 from tests.support.settings import only_environment
 from wsgate import cli
@@ -21,11 +22,29 @@ SECRET = "hunter2-hunter2"
 PORT = "a port, 0 to 65535 (0 takes any free one)"
 
 
+@pytest.fixture(scope="module")
+def tls_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("tls")
+    own, other = Certificate(folder), Certificate(folder, "other")
+    encrypted, cut = folder / "encrypted.key", folder / "cut.pem"
+    own.write(own.path, encrypted, passphrase=b"sesame")
+    lines = own.path.read_text().splitlines()
+    cut.write_text("\n".join([*lines[:4], lines[-1]]))
+    return {
+        "{certificate}": str(own.path),
+        "{key}": str(own.key_path),
+        "{other_key}": str(other.key_path),
+        "{encrypted_key}": str(encrypted),
+        "{cut_certificate}": str(cut),
+    }
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 @pytest.mark.parametrize("command", ["check-config", "serve"])
 def test_a_mistake(
     case: dict[str, Any],
     command: str,
+    tls_files: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -34,7 +53,7 @@ def test_a_mistake(
 
     def filled(text: str) -> str:
         named = {"{file}": str(path), "{readable}": __file__, "{secret}": SECRET}
-        for name, value in named.items():
+        for name, value in {**named, **tls_files}.items():
             text = text.replace(name, value)
         return text
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from tests.support.certificates import Certificate
 from tests.support.settings import load, only_environment
 from wsgate.limits import EVENTS_BYTES_MIN, Limits
 from wsgate.rules import DEFAULT_RULES, Kind, Rule, Rules
@@ -43,8 +44,7 @@ def test_defaults() -> None:
 def test_the_environment_sets_every_field(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     creds = tmp_path / "user.creds"
     creds.touch()
-    key = tmp_path / "key.pem"
-    key.touch()
+    own = Certificate(tmp_path)
     rules = [{"subject": "a.*", "type": "t", "kind": "event", "overflow": "close"}]
     settings = load(
         monkeypatch,
@@ -58,8 +58,8 @@ def test_the_environment_sets_every_field(monkeypatch: pytest.MonkeyPatch, tmp_p
         NATS_URL="nats://a:1, tls://b ,nats://u:p@[::1]:5",
         NATS_SUBJECTS="a.*, b",
         NATS_CREDS=str(creds),
-        WS_TLS_CERT=str(creds),
-        WS_TLS_KEY=str(key),
+        WS_TLS_CERT=str(own.path),
+        WS_TLS_KEY=str(own.key_path),
         LOG_LEVEL="WARNING",
         LOG_FORMAT="Text",
     )
@@ -72,7 +72,7 @@ def test_the_environment_sets_every_field(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert settings.nats_url == ("nats://a:1", "tls://b", "nats://u:p@[::1]:5")
     assert settings.nats_subjects == ("a.*", "b")
     assert settings.nats_creds == creds
-    assert (settings.ws_tls_cert, settings.ws_tls_key) == (creds, key)
+    assert (settings.ws_tls_cert, settings.ws_tls_key) == (own.path, own.key_path)
     assert (settings.log_level, settings.log_format) == ("warning", "text")
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import Certificate
 from tests.support.settings import only_environment
 from wsgate.rules import Kind, Overflow, Rule
 from wsgate.settings.reading import ConfigError, load
@@ -103,6 +106,16 @@ def test_it_is_read_again(write: Write) -> None:
     assert loaded.settings.ws_max_channels == 5
 
 
+def test_a_key_that_does_not_fit_any_more_is_found_when_it_is_read_again(
+    write: Write, tmp_path: Path
+) -> None:
+    own, other = Certificate(tmp_path), Certificate(tmp_path, "other")
+    loaded = load(write(f"ws_tls_cert = '{own.path}'\nws_tls_key = '{own.key_path}'"))
+    other.key_path.rename(own.key_path)
+    with pytest.raises(ConfigError, match=r"WS_TLS_KEY: got .* does not belong to"):
+        loaded.again()
+
+
 @pytest.mark.parametrize(
     ("text", "place", "reason"),
     [
@@ -133,11 +146,24 @@ def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
     assert problems(path) == [f"{path}:2:12: it is not UTF-8, which TOML is"]
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    (line,) = problems(tmp_path)
-    assert line == (
-        f"WS_CONFIG or --config: got '{tmp_path}', but there is no such file; allowed: a TOML file"
-    )
+def test_what_is_no_file_is_called_what_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's name has to be short
+    os.mkfifo("pipe")  # to read it would be to wait for ever
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("socket")
+    kinds = {
+        tmp_path: "a folder",
+        tmp_path / "pipe": "a pipe",
+        tmp_path / "socket": "a socket",
+        Path("/dev/null"): "a device",
+    }
+    for path, kind in kinds.items():
+        assert problems(path) == [
+            f"WS_CONFIG or --config: got '{path}', but that is {kind}, and no file;"
+            " allowed: a TOML file"
+        ]
 
 
 def test_everything_wrong_in_both_is_said_at_once(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from tests.support.certificates import Certificate
 from tests.support.settings import load, only_environment
 from wsgate.settings import Settings
 from wsgate.settings.problems import problems as problems_of
@@ -99,7 +100,7 @@ def problems(monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[str]:
         ("NATS_SUBJECTS", "a,b,a", "'a' and 'a' overlap"),
         ("NATS_SUBJECTS", "a.>,b,a.*.c", "'a.>' and 'a.*.c' overlap"),
         ("NATS_CREDS", "/no/such/file", "there is no such file"),
-        ("NATS_CREDS", "/", "there is no such file"),
+        ("NATS_CREDS", "/", "that is a folder, and no file"),
         ("NATS_CREDS", "/" + "x" * 300, "the file cannot be looked at: File name too long"),
         ("WS_TLS_CERT", "/no/such/file", "there is no such file"),
         ("WS_TLS_KEY", "/no/such/file", "there is no such file"),
@@ -142,8 +143,8 @@ def test_an_unreadable_creds_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
             "NATS_SUBJECTS",
             "overlaps 'wsgate.control.revoke', which is no channel",
         ),
-        ({"WS_TLS_CERT": __file__}, "WS_TLS_KEY", "WS_TLS_CERT is set"),
-        ({"WS_TLS_KEY": __file__}, "WS_TLS_KEY", "WS_TLS_CERT is not set"),
+        ({"WS_TLS_CERT": "own.pem"}, "WS_TLS_KEY", "WS_TLS_CERT is set"),
+        ({"WS_TLS_KEY": "own.key"}, "WS_TLS_KEY", "WS_TLS_CERT is not set"),
         ({"NATS_CREDS": __file__, "NATS_TOKEN": "t"}, "NATS_TOKEN", "NATS_CREDS is set as well"),
         ({"NATS_CREDS": __file__, "NATS_USER": "u"}, "NATS_USER", "NATS_CREDS is set as well"),
         ({"NATS_PASSWORD": "p"}, "NATS_PASSWORD", "NATS_USER is not set"),
@@ -151,8 +152,14 @@ def test_an_unreadable_creds_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     ],
 )
 def test_logins_do_not_mix(
-    monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str], name: str, reason: str
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    environment: Mapping[str, str],
+    name: str,
+    reason: str,
 ) -> None:
+    Certificate(tmp_path, "own")
+    monkeypatch.chdir(tmp_path)
     (line,) = problems(monkeypatch, **environment)
     assert line.startswith(f"{name}: got ")
     assert reason in line

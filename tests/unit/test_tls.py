@@ -8,6 +8,8 @@ import ssl
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from structlog.testing import capture_logs
 
 from tests.support.certificates import Certificate
@@ -58,6 +60,15 @@ def test_a_key_of_another_certificate(tmp_path: Path) -> None:
     text = reason(own.path, other.key_path)
     assert text.startswith("WS_TLS_KEY: ") and "does not belong to" in text
     assert str(own.path) in text and str(other.key_path) in text
+
+
+def test_a_key_of_another_kind(tmp_path: Path) -> None:
+    own = Certificate(tmp_path)
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    own.key_path.write_bytes(
+        private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    assert "does not belong to" in reason(own.path, own.key_path)
 
 
 def test_an_encrypted_key(tmp_path: Path) -> None:

@@ -79,11 +79,11 @@ def held() -> int:
 
 
 @on_loop
-async def test_it_does_not_start_with_a_key_that_does_not_fit(
-    certificate: Certificate, tmp_path: Path
-) -> None:
-    other = Certificate(tmp_path, "other")
-    settings = Settings(ws_port=0, ws_tls_cert=certificate.path, ws_tls_key=other.key_path)
+async def test_it_does_not_start_with_a_key_that_does_not_fit(tmp_path: Path) -> None:
+    """The settings were good: the key was replaced since."""
+    own = Certificate(tmp_path)
+    settings = Settings(ws_port=0, ws_tls_cert=own.path, ws_tls_key=own.key_path)
+    Certificate(tmp_path, "other").write(tmp_path / "unused.pem", own.key_path)
     with pytest.raises(OSError, match=r"WS_TLS_KEY: .* does not belong to"):
         await worker(settings).start()
 

@@ -27,15 +27,19 @@ COMPLAINT_INTERVAL_S = 600.0
 # Forward secrecy and authenticated encryption only; of TLS 1.3 all suites are so (RFC 9325 4.2).
 TLS_1_2_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
+# The last: of the kind that the key is, RSA or ECDSA, no certificate was loaded.
+_MISMATCHES = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"}
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _UTC_TIME, _VERSION = 0x17, 0xA0  # DER tags
 
 
 class CertificateError(OSError):
-    """A certificate and key that cannot be used; says which setting is wrong, and how."""
+    """A certificate and key that cannot be used: which ``setting`` is wrong, and ``reason`` how."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(EINVAL, text)
+    def __init__(self, setting: str, reason: str) -> None:
+        super().__init__(EINVAL, f"{setting}: {reason}")
+        self.setting = setting
+        self.reason = reason
 
 
 class TlsContext:
@@ -107,36 +111,52 @@ class TlsContext:
 
 def load(certificate: Path, key: Path) -> tuple[ssl.SSLContext, float]:
     """A context for servers, and when its certificate expires, in seconds since 1970."""
-    first = _CERTIFICATE.search(_read("WS_TLS_CERT", certificate))
-    if first is None:
-        raise CertificateError(
-            f"WS_TLS_CERT: there is no certificate in {certificate}; expected is PEM, the"
-            " gateway's own certificate first, then those between it and the root"
-        )
-    if "PRIVATE KEY-----" not in _read("WS_TLS_KEY", key):
-        raise CertificateError(f"WS_TLS_KEY: there is no private key in {key}; expected is PEM")
+    first = first_certificate(certificate)
+    check_key(key)
     context = _context()
     try:
-        expires_s = not_after(ssl.PEM_cert_to_DER_cert(first[0]))
+        expires_s = not_after(ssl.PEM_cert_to_DER_cert(first))
         context.load_cert_chain(certificate, key, password=_refuse_passphrase)
     except _NeedsPassphrase:
         raise CertificateError(
-            f"WS_TLS_KEY: the key in {key} is encrypted, and the gateway has no way to be given"
-            " its passphrase; write it decrypted (openssl pkey -in KEY -out NEW), readable for"
-            " the gateway alone"
+            "WS_TLS_KEY",
+            f"the key in {key} is encrypted, and the gateway has no way to be given its"
+            " passphrase; write it decrypted (openssl pkey -in KEY -out NEW), readable for the"
+            " gateway alone",
         ) from None
     except (ValueError, IndexError, ssl.SSLError) as error:
         reason = getattr(error, "reason", None)
-        if reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
+        if reason in _MISMATCHES:
             raise CertificateError(
-                f"WS_TLS_KEY: the key in {key} does not belong to the first certificate in"
-                f" {certificate} (WS_TLS_CERT)"
+                "WS_TLS_KEY",
+                f"the key in {key} does not belong to the first certificate in {certificate}"
+                " (WS_TLS_CERT); name the key that this certificate was made for, or put the"
+                " gateway's own certificate first",
             ) from None
         raise CertificateError(
-            f"WS_TLS_CERT, WS_TLS_KEY: OpenSSL cannot use {certificate} with {key}"
-            f" ({reason or 'not a certificate'}); expected are a whole PEM certificate and its key"
+            "WS_TLS_CERT, WS_TLS_KEY",
+            f"OpenSSL cannot use {certificate} with {key} ({reason or 'not a certificate'});"
+            " expected are a whole PEM certificate and its key",
         ) from None
     return context, expires_s
+
+
+def first_certificate(path: Path) -> str:
+    """The PEM of the first certificate in the file."""
+    first = _CERTIFICATE.search(_read("WS_TLS_CERT", path))
+    if first is None:
+        raise CertificateError(
+            "WS_TLS_CERT",
+            f"there is no certificate in {path}; expected is PEM, the gateway's own certificate"
+            " first, then those between it and the root",
+        )
+    return first[0]
+
+
+def check_key(path: Path) -> None:
+    """Whether the file has a key at all; ``load`` says whether it is the right one."""
+    if "PRIVATE KEY-----" not in _read("WS_TLS_KEY", path):
+        raise CertificateError("WS_TLS_KEY", f"there is no private key in {path}; expected is PEM")
 
 
 class _NeedsPassphrase(Exception):
@@ -196,7 +216,7 @@ def _read(setting: str, path: Path) -> str:
     try:
         return path.read_text(encoding="ascii", errors="replace")
     except OSError as error:
-        raise CertificateError(f"{setting}: cannot read {path}: {error.strerror}") from None
+        raise CertificateError(setting, f"cannot read {path}: {error.strerror}") from None
 
 
 def _state_of(path: Path) -> tuple[int, ...] | None:

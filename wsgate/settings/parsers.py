@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFSOCK, S_ISREG
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -25,6 +25,13 @@ from wsgate.rules import Rules, overlaps
 
 NO_SERVERS: Final = "none"
 
+_KINDS: Final = {
+    S_IFDIR: "a folder",
+    S_IFIFO: "a pipe",
+    S_IFSOCK: "a socket",
+    S_IFCHR: "a device",
+    S_IFBLK: "a device",
+}
 _LINKS: Final = ("tcp://", "udp://", "sctp://")
 _VISIBLE: Final = re.compile(r"[!-~]+").fullmatch
 _STREAM: Final = re.compile(r"[^\s.*>/\\]{1,255}").fullmatch
@@ -54,13 +61,13 @@ def port_number(value: object) -> object:
 def readable(path: Path) -> Path:
     """A path to a file that can be read."""
     try:
-        found = S_ISREG(path.stat().st_mode)
+        mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        found = False
+        raise ValueError("there is no such file") from None
     except OSError as error:  # a folder on the way is closed to us, the name is too long
         raise ValueError(f"the file cannot be looked at: {error.strerror}") from None
-    if not found:
-        raise ValueError("there is no such file")
+    if not S_ISREG(mode):  # of some of these nobody would get to the end
+        raise ValueError(f"that is {_KINDS.get(S_IFMT(mode), 'something else')}, and no file")
     if not os.access(path, os.R_OK):
         raise ValueError("the file cannot be read")
     return path

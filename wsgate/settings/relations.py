@@ -17,6 +17,7 @@ from wsgate.control import GAP_SUBJECT, REVOKE_SUBJECT
 from wsgate.protocol import is_channel_or_pattern
 from wsgate.renaming import Renaming
 from wsgate.rules import overlaps
+from wsgate.settings.certificates import check_pair
 
 
 class Relations(BaseModel):
@@ -28,6 +29,9 @@ class Relations(BaseModel):
         if "ws_tls_cert" in info.data and (info.data["ws_tls_cert"] is None) != (key is None):
             state = "not set" if key else "set"
             raise ValueError(f"WS_TLS_CERT is {state}: set both, or neither")
+        certificate = info.data.get("ws_tls_cert")
+        if certificate is not None and key is not None:
+            check_pair(certificate, key)
         return key
 
     @field_validator("ws_admin_port", check_fields=False)

@@ -128,12 +128,15 @@ def _prepare(loaded: Loaded) -> None:
     for warning in loaded.warnings:
         log.warning(warning.event, **warning.details)
     settings = loaded.settings
-    allowed = descriptors.allow(settings.ws_max_connections, settings.ws_max_handshakes)
+    # A worker may get all connections, but has only its share of the handshakes.
+    limits = settings.blueprint().limits
+    allowed = descriptors.allow(limits.connections_max, limits.handshakes_max)
     if allowed is not None:
         log.warning(
             "the limit of open files (ulimit -n) is too low for WS_MAX_CONNECTIONS and"
             " WS_MAX_HANDSHAKES together",
-            connections_allowed=allowed,
+            open_files_wanted=descriptors.needed(limits.connections_max, limits.handshakes_max),
+            sockets_allowed=allowed,
             ws_max_connections=settings.ws_max_connections,
             ws_max_handshakes=settings.ws_max_handshakes,
         )

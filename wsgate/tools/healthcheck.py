@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -36,10 +37,22 @@ def healthcheck(arguments: Sequence[str]) -> int:
     told = parser.parse_args(arguments)
     health = ask(os.environ, "/readyz" if told.ready else "/healthz", told.timeout)
     if told.json:
-        print(json.dumps({"healthy": health.good, "reason": health.reason}))
+        line = json.dumps({"healthy": health.good, "reason": health.reason})
     else:
-        print(f"{'healthy' if health.good else 'unhealthy'}: {health.reason}")
+        line = f"{'healthy' if health.good else 'unhealthy'}: {health.reason}"
+    try:
+        # A host may have bytes that are no text.
+        print(line.encode("utf-8", "backslashreplace").decode(), flush=True)
+    except OSError as error:
+        _drop_output()
+        print(f"wsgate: cannot write to standard output: {error.strerror}", file=sys.stderr)
+        return 1
     return 0 if health.good else 1
+
+
+def _drop_output() -> None:
+    """Or Python would try again when it ends, and say so in its own words."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def ask(environment: Mapping[str, str], path: str, timeout_s: float) -> Health:

@@ -7,7 +7,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from wsgate.settings.parsers import lower, number, readable
+from wsgate.settings.certificates import certificate, private_key
+from wsgate.settings.parsers import lower, number
 from wsgate.settings.words import BYTES, UNLIMITED, Allowed, port, whole, zero_to
 
 CORES_MAX: Final = 1024
@@ -29,15 +30,15 @@ class Listening(BaseModel):
     ] = Field(default="0.0.0.0", description="Address that both ports listen on")
     ws_port: Annotated[int, *port()] = Field(default=3002, description="Port for WebSocket clients")
     ws_tls_cert: Annotated[
-        Annotated[Path, AfterValidator(readable)] | None,
-        Allowed("a file that can be read, with WS_TLS_KEY"),
+        Annotated[Path, AfterValidator(certificate)] | None,
+        Allowed("a PEM file that can be read, with WS_TLS_KEY"),
     ] = Field(
         default=None,
         description="Certificate and its chain (PEM) for WS_PORT, which then is TLS",
     )
     ws_tls_key: Annotated[
-        Annotated[Path, AfterValidator(readable)] | None,
-        Allowed("a file that can be read, with WS_TLS_CERT"),
+        Annotated[Path, AfterValidator(private_key)] | None,
+        Allowed("a PEM file that can be read, with WS_TLS_CERT"),
     ] = Field(
         default=None,
         description="Private key (PEM, not encrypted) of WS_TLS_CERT",

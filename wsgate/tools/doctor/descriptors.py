@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from wsgate.descriptors import SPARE
+from wsgate.descriptors import SPARE, needed, room
 from wsgate.tools.doctor.files import ROOT, number
 from wsgate.tools.doctor.finding import Finding, ok, problem, warning
 
@@ -41,12 +41,8 @@ def judge(
     found: OpenFiles, *, connections: int, handshakes: int, workers: int
 ) -> Iterator[Finding]:
     """``connections`` is over all workers, ``handshakes`` of each."""
-    others = handshakes + SPARE
-    share, alone = math.ceil(connections / workers) + others, connections + others
-    needed = (
-        f"at least {share}: of WS_MAX_CONNECTIONS one part in {workers}, WS_MAX_HANDSHAKES, and"
-        f" {SPARE}"
-    )
+    share = needed(math.ceil(connections / workers), handshakes)
+    alone = needed(connections, handshakes)
     mend = (
         f"LimitNOFILE={alone} in the unit, or docker run --ulimit nofile={alone}:{alone}, or a"
         " lower WS_MAX_CONNECTIONS"
@@ -55,7 +51,14 @@ def judge(
         mend = f"sysctl -w fs.nr_open={alone}, then {mend}"
     has = f"a process may have {_shown(found.hard)} open files"
     if found.hard < share:
-        yield problem(TOPIC, has, expected=needed, mend=mend)
+        yield problem(
+            TOPIC,
+            f"{has}: a worker has room for {room(int(found.hard))} sockets, and drops newcomers"
+            " past that",
+            expected=f"at least {share}: of WS_MAX_CONNECTIONS and WS_MAX_HANDSHAKES one part in"
+            f" {workers} each, and {SPARE}",
+            mend=mend,
+        )
     elif found.hard < alone:
         yield warning(
             TOPIC,
@@ -65,7 +68,7 @@ def judge(
         )
     else:
         yield ok(TOPIC, f"{has}; needed are {alone}")
-    everything = connections + workers * others
+    everything = connections + workers * needed(0, handshakes)
     if found.file_max is not None and found.file_max < everything:
         yield problem(
             TOPIC,

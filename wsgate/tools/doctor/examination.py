@@ -44,7 +44,7 @@ async def examine() -> list[Finding]:
         *descriptors.judge(
             descriptors.read(),
             connections=connections,
-            handshakes=settings.ws_max_handshakes,
+            handshakes=blueprint.limits.handshakes_max,
             workers=workers,
         ),
         *kernel.judge(kernel.read(), connections=connections, ports=listening),
