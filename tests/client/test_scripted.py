@@ -110,6 +110,24 @@ async def test_what_is_recovered_follows_without_a_seam() -> None:
         assert (await anext(events)).seq == 10
 
 
+@pytest.mark.parametrize("with_gaps", [False, True])
+@on_loop
+async def test_a_read_that_was_cancelled_costs_nothing(with_gaps: bool) -> None:
+    async with scripted_gateway() as gateway, client_of(gateway) as client:
+        line, events = await subscribed(client, gateway, EVENT)
+        items = events.with_gaps() if with_gaps else aiter(events)
+        for seq in (1, 2):
+            reading = asyncio.ensure_future(anext(items))
+            await asyncio.sleep(0)
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+            await line.publish(EVENT, seq)
+            assert await anext(items) == Update("x", EVENT, seq, seq - 1, f"{EVENT} {seq}")
+        events.close()
+        assert [one async for one in items] == []
+
+
 @on_loop
 async def test_it_moves_when_told_without_losing_or_repeating() -> None:
     async with scripted_gateway() as gateway, client_of(gateway) as client:
