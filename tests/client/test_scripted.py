@@ -64,13 +64,17 @@ async def test_a_token_that_cannot_be_had_is_asked_for_again(
 
 
 @on_loop
-async def test_503_is_tried_again_when_it_says_and_403_is_the_end() -> None:
+async def test_503_is_tried_again_when_it_says_and_403_is_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with scripted_gateway() as gateway:
         gateway.answers += [(503, {"Retry-After": "0"}), (502, {}), (503, {"Retry-After": "0"})]
+        gateway.answers += [(200, {}), (304, {})]
         async with client_of(gateway) as client:
             await gateway.accept()
             await client.wait_connected()
-            assert gateway.requests == 4
+            assert gateway.requests == 6
+        assert "answers with HTTP 200" in caplog.text
         gateway.answers.append((403, {}))
         async with client_of(gateway) as client:
             with pytest.raises(HandshakeRefused) as caught:

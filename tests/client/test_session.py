@@ -69,6 +69,14 @@ def test_retry_after_comes_before_the_draw() -> None:
     assert rig.session.wake_at() == rig.now + 20 + 1
 
 
+@pytest.mark.parametrize("status", [200, 204, 302, 304, 408, 425, 429, 500, 502, 503])
+def test_other_answers_pass(status: int) -> None:
+    rig = Rig()
+    rig.session.refused(rig.dialled().connection, status, 0.0, rig.now)
+    assert not rig.actions() and rig.session.end is None
+    assert rig.session.wake_at() == rig.now + 1
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 426])
 def test_some_answers_are_final(status: int) -> None:
     rig = Rig()
