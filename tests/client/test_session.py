@@ -387,6 +387,33 @@ def test_it_leaves_the_old_connection_when_the_new_one_has_all() -> None:
     assert not rig.gaps
 
 
+def told_to_leave(rig: Rig, connection: int) -> float:
+    """Told so at once, and more than once: how long it stays nevertheless, at most."""
+    for _ in range(2):
+        rig.hear(connection, "reconnect", after_ms=0)
+        rig.wait(0.0)
+    if rig.session.actions:
+        return 0.0
+    wake_at = rig.session.wake_at()
+    assert wake_at is not None
+    stays_s = wake_at - rig.now
+    rig.wait(stays_s)
+    return stays_s
+
+
+def test_handovers_in_a_row_come_ever_later() -> None:
+    rig = Rig()
+    old = rig.connect()
+    for lived_s, most in ((0.0, 0), (0.0, 2), (4.9, 4), (0.0, 8), (5.0, 0), (1.0, 2), (60.0, 0)):
+        rig.now += lived_s
+        rig.hear(old, "feed", state="live")
+        assert told_to_leave(rig, old) == most
+        new = rig.connect()
+        rig.hear(new, "feed", state="live")
+        assert rig.actions() == [Hang(old, 1000)]
+        old = new
+
+
 def test_a_new_connection_that_fails_leaves_the_old_one_alone() -> None:
     rig = Rig()
     old, new, subscriber = moving(rig, EVENT)

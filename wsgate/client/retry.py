@@ -45,6 +45,14 @@ class Retry:
         if lived_s >= self._settled_s:
             self._failures = 0
 
+    def handover_s(self, lived_s: float) -> float:
+        """For the connection after one that is to be left: none, but for several in a row."""
+        self.ended(lived_s)
+        if self._failures:
+            return self.delay_s()
+        self._failures = 1
+        return 0.0
+
     def delay_s(self, retry_after_s: float = 0.0) -> float:
         """For the next attempt; not before ``retry_after_s``, and spread from there on."""
         self._failures += 1
