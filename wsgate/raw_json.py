@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from json import JSONDecoder
+from json import JSONDecodeError, JSONDecoder
 from typing import Any, Final, NamedTuple, NoReturn
+
+DIGITS_MAX: Final = 4300  # Python's own bound on integers
+LEVELS_MAX: Final = 500  # half of what the parser of any Python takes, wherever it is called
+CUT: Final = '"cut out"'  # stands where something was that is past these
 
 Path = tuple[str, ...]
 """Names of members, from the outermost on; empty: the whole."""
@@ -34,16 +38,57 @@ class Part(NamedTuple):
     text: str
 
 
+class PastLimits(ValueError):
+    """It may be JSON, but Python's parser does not take it."""
+
+
+class _NoConstant(ValueError):
+    pass
+
+
 def parse(text: str) -> Part:
-    """The whole of a JSON text; ValueError says why it is none."""
+    """The whole of a JSON text; ValueError says why it is none, or PastLimits."""
     start = _space(text, 0)
     try:
         value, end = _scan(text, start)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise PastLimits("it is nested too deeply") from None
+    except (JSONDecodeError, _NoConstant):
+        raise
+    except ValueError:
+        raise PastLimits(f"an integer in it has more than {DIGITS_MAX} digits") from None
     if _space(text, end) != len(text):
         raise ValueError(f"something stands behind its end, at character {end}")
     return Part(value, text[start:end])
+
+
+def pruned(text: str, level: int) -> str:
+    """With ``CUT`` for each array and object at this level of nesting that is past the limits.
+
+    What is cut out may be no JSON either: nobody has parsed it.
+    """
+    kept: list[str] = []
+    depth = start = since = 0
+    quoted = past = False
+    for found in _MARKS(text):
+        mark = found[0]
+        if mark == '"':
+            quoted = not quoted
+        elif quoted:
+            continue
+        elif mark in "[{":
+            if depth == level:
+                start, past = found.start(), False
+            depth += 1
+            past |= depth > level + LEVELS_MAX
+        elif mark in "]}":
+            depth -= 1
+            if depth == level and past:
+                kept += (text[since:start], CUT)
+                since = found.end()
+        else:
+            past |= len(mark) > DIGITS_MAX
+    return "".join(kept) + text[since:]
 
 
 def at(whole: Part, path: Path) -> Part | None:
@@ -95,8 +140,9 @@ def _space(text: str, start: int) -> int:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    raise _NoConstant(f"{name} is not JSON")
 
 
+_MARKS: Final = re.compile(r'\\.|["\[\]{}]|[0-9]+', re.DOTALL).finditer
 _SPACE: Final = re.compile(r"[ \t\n\r]*").match
 _scan: Final = JSONDecoder(parse_constant=_no_constant).raw_decode

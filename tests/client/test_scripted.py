@@ -64,13 +64,17 @@ async def test_a_token_that_cannot_be_had_is_asked_for_again(
 
 
 @on_loop
-async def test_503_is_tried_again_when_it_says_and_403_is_the_end() -> None:
+async def test_503_is_tried_again_when_it_says_and_403_is_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with scripted_gateway() as gateway:
         gateway.answers += [(503, {"Retry-After": "0"}), (502, {}), (503, {"Retry-After": "0"})]
+        gateway.answers += [(200, {}), (304, {})]
         async with client_of(gateway) as client:
             await gateway.accept()
             await client.wait_connected()
-            assert gateway.requests == 4
+            assert gateway.requests == 6
+        assert "answers with HTTP 200" in caplog.text
         gateway.answers.append((403, {}))
         async with client_of(gateway) as client:
             with pytest.raises(HandshakeRefused) as caught:
@@ -108,6 +112,24 @@ async def test_what_is_recovered_follows_without_a_seam() -> None:
             Gap(("token.*.comment",), Why.UNSEEN),
         ]
         assert (await anext(events)).seq == 10
+
+
+@pytest.mark.parametrize("with_gaps", [False, True])
+@on_loop
+async def test_a_read_that_was_cancelled_costs_nothing(with_gaps: bool) -> None:
+    async with scripted_gateway() as gateway, client_of(gateway) as client:
+        line, events = await subscribed(client, gateway, EVENT)
+        items = events.with_gaps() if with_gaps else aiter(events)
+        for seq in (1, 2):
+            reading = asyncio.ensure_future(anext(items))
+            await asyncio.sleep(0)
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+            await line.publish(EVENT, seq)
+            assert await anext(items) == Update("x", EVENT, seq, seq - 1, f"{EVENT} {seq}")
+        events.close()
+        assert [one async for one in items] == []
 
 
 @on_loop

@@ -69,6 +69,14 @@ def test_retry_after_comes_before_the_draw() -> None:
     assert rig.session.wake_at() == rig.now + 20 + 1
 
 
+@pytest.mark.parametrize("status", [200, 204, 302, 304, 408, 425, 429, 500, 502, 503])
+def test_other_answers_pass(status: int) -> None:
+    rig = Rig()
+    rig.session.refused(rig.dialled().connection, status, 0.0, rig.now)
+    assert not rig.actions() and rig.session.end is None
+    assert rig.session.wake_at() == rig.now + 1
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 426])
 def test_some_answers_are_final(status: int) -> None:
     rig = Rig()
@@ -377,6 +385,33 @@ def test_it_leaves_the_old_connection_when_the_new_one_has_all() -> None:
     rig.publish(new, EVENT, 4)
     assert subscriber.read() == [(EVENT, 4)]
     assert not rig.gaps
+
+
+def told_to_leave(rig: Rig, connection: int) -> float:
+    """Told so at once, and more than once: how long it stays nevertheless, at most."""
+    for _ in range(2):
+        rig.hear(connection, "reconnect", after_ms=0)
+        rig.wait(0.0)
+    if rig.session.actions:
+        return 0.0
+    wake_at = rig.session.wake_at()
+    assert wake_at is not None
+    stays_s = wake_at - rig.now
+    rig.wait(stays_s)
+    return stays_s
+
+
+def test_handovers_in_a_row_come_ever_later() -> None:
+    rig = Rig()
+    old = rig.connect()
+    for lived_s, most in ((0.0, 0), (0.0, 2), (4.9, 4), (0.0, 8), (5.0, 0), (1.0, 2), (60.0, 0)):
+        rig.now += lived_s
+        rig.hear(old, "feed", state="live")
+        assert told_to_leave(rig, old) == most
+        new = rig.connect()
+        rig.hear(new, "feed", state="live")
+        assert rig.actions() == [Hang(old, 1000)]
+        old = new
 
 
 def test_a_new_connection_that_fails_leaves_the_old_one_alone() -> None:

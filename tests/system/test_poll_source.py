@@ -315,6 +315,19 @@ async def test_items_that_lack_something_are_counted_and_the_others_taken() -> N
 
 
 @on_loop
+async def test_an_item_that_no_parser_takes_stops_nothing() -> None:
+    deep = f'{{"id":"a","version":1,"deep":{"[" * 100_000}{"]" * 100_000}}}'
+    async with Backend() as backend:
+        backend.scripts.append(body(f'{{"items":[{deep},{{"id":"b","version":1}}]}}'.encode()))
+        async with polling(backend) as polled:
+            await polled.feed.until(lambda: polled.feed.messages)
+            assert polled.delivered == [("token.b.update", 1)]
+            (line,) = polled.logged("poll_items_refused")
+            assert line["setting"] == "WS_POLL_ITEMS" and "500 levels" in line["hint"]
+            assert not polled.results.get("unusable")
+
+
+@on_loop
 async def test_trouble_that_comes_and_goes_is_logged_once_in_a_while() -> None:
     async with Backend() as backend:
         for _ in range(20):

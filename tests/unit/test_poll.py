@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsgate.raw_json import DIGITS_MAX, LEVELS_MAX
 from wsgate.sources.poll_answer import AnswerUnusable, Item, Shape, read
 from wsgate.sources.poll_limits import CURSOR_CHARACTERS_MAX
 from wsgate.sources.poll_versions import Versions
@@ -99,6 +100,35 @@ def test_one_bad_item_does_not_cost_the_others(wrong: Any, setting: str) -> None
     found = read(answer(wrong, good, wrong), SHAPE)
     assert [one.id for one in found.items] == ["b"]
     assert found.refused == {setting: 2}
+
+
+DEEPEST = "[" * LEVELS_MAX + "]" * LEVELS_MAX
+
+
+@pytest.mark.parametrize("past", [f"[{'[' * 100_000}{']' * 100_000}]", "9" * (DIGITS_MAX + 1)])
+def test_an_item_that_no_parser_takes_does_not_cost_the_others(past: str) -> None:
+    bad = f'{{"id":"a","version":1,"quoted":"]}}\\"]}}","past":{past}}}'
+    good = f'{{"id":"b","version":1,"deep":{DEEPEST[1:-1]},"quoted":"\\\\","digits":"{past}"}}'
+    found = read(f'{{"items":[{bad},{good}, {bad}],"cursor":2,"x":[{bad}]}}'.encode(), SHAPE)
+    assert [one.payload.decode() for one in found.items] == [good]
+    assert (found.cursor, found.refused) == ("2", {"WS_POLL_ITEMS": 2})
+    root = Shape(items=())
+    assert [one.id for one in read(f"[{bad},{good}]".encode(), root).items] == ["b"]
+    with pytest.raises(AnswerUnusable, match="is not JSON"):
+        read(f'{{"items":[{bad},{{]}}'.encode(), SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('{"items":[],"cursor":%s}' % ("9" * (DIGITS_MAX + 1)), "outside of items, an integer in"),
+        ("[" * 100_000, "outside of items, it is nested too deeply"),
+    ],
+)
+def test_what_no_parser_takes_outside_of_items_is_told(body: str, said: str) -> None:
+    with pytest.raises(AnswerUnusable) as caught:
+        read(body.encode(), SHAPE)
+    assert said in str(caught.value)
 
 
 CHANGES = st.lists(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsgate.raw_json import at, elements, parse, path_of
+from wsgate.raw_json import CUT, DIGITS_MAX, LEVELS_MAX, at, elements, parse, path_of, pruned
 
 NAMES = st.text(max_size=4)
 VALUES = st.recursive(
@@ -52,6 +52,15 @@ def test_every_part_is_the_text_of_its_value(value: Any, spaces: Any) -> None:
                 found = at(part, (name,))
                 assert found is not None
                 left.append((found, inner))
+
+
+@given(VALUES, st.integers(0, 3), st.data())
+def test_only_what_is_past_the_limits_is_cut_out(value: Any, level: int, spaces: Any) -> None:
+    text = written([value, "9" * (DIGITS_MAX + 1)], spaces)
+    assert pruned(text, level) == text
+    past = "[" * (LEVELS_MAX + 1) + "]" * (LEVELS_MAX + 1)
+    assert pruned(f"[{text},{past},{text}]", 1) == f"[{text},{CUT},{text}]"
+    assert pruned(f"[{text},[9{'9' * DIGITS_MAX}],{text}]", 1) == f"[{text},{CUT},{text}]"
 
 
 def test_numbers_stay_as_they_were() -> None:

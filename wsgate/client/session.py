@@ -238,7 +238,7 @@ class Session:
         current = self._current
         if current is not None and current.leave_at is not None and now >= current.leave_at:
             current.leave_at = None
-            self._dial_at = now
+            self._hand_over(now - current.opened_at, now)
         if self._dial_at is not None and now >= self._dial_at:
             self._dial(now)
         if current is not None and self._renew_at is not None and now >= self._renew_at:
@@ -410,6 +410,11 @@ class Session:
 
     def _come_back(self, now: float, retry_after_s: float = 0.0) -> None:
         self._dial_at = now + self._retry.delay_s(retry_after_s)
+
+    def _hand_over(self, lived_s: float, now: float) -> None:
+        """To another connection, unless one is to come anyway."""
+        if self._next is None and self._dial_at is None and not self._dial_waits:
+            self._dial_at = now + self._retry.handover_s(lived_s)
 
     def _finish(self, error: Closed) -> None:
         if self.end is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Final
 
@@ -64,13 +64,9 @@ class Subscription:
             # Nobody else will hear of it.
             log.warning("something may be missing on %s: %s", *item)
 
-    async def with_gaps(self) -> AsyncIterator[Item]:
+    def with_gaps(self) -> AsyncIterator[Item]:
         """Updates, and a ``Gap`` in each place where some may be missing."""
-        try:
-            while True:
-                yield self._mailbox.take() or await self._next()
-        except StopAsyncIteration:
-            return
+        return _WithGaps(self._next)
 
     def close(self) -> None:
         """Get no more. What is here already can still be read."""
@@ -136,3 +132,15 @@ class Subscription:
     def end(self) -> Exception | None:
         """Why there will be no more; ``Closed`` or ``SubscribeRefused``."""
         return self._end
+
+
+class _WithGaps(AsyncIterator[Item]):
+    """No generator: a read that is cancelled would be the end of one."""
+
+    __slots__ = ("_next",)
+
+    def __init__(self, next: Callable[[], Awaitable[Item]]) -> None:
+        self._next = next
+
+    async def __anext__(self) -> Item:
+        return await self._next()

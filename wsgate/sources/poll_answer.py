@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from wsgate.protocol import is_channel
-from wsgate.raw_json import Part, Path, at, elements, parse
+from wsgate.raw_json import CUT, Part, PastLimits, Path, at, elements, parse, pruned
 from wsgate.sources.poll_limits import CURSOR_CHARACTERS_MAX
 
 PLACEHOLDER: Final = "{id}"
@@ -46,7 +46,10 @@ class Item(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """``cursor`` is None if the answer has none. ``refused``: items left out, by what they lack."""
+    """``cursor`` is None if the answer has none. ``refused``: items left out, by what they lack.
+
+    That is the setting that names it; ``WS_POLL_ITEMS`` for an item that cannot be parsed.
+    """
 
     items: list[Item]
     cursor: str | None
@@ -60,9 +63,11 @@ class AnswerUnusable(Exception):
 def read(body: bytes, shape: Shape) -> Answer:
     """Raise AnswerUnusable for what has no list of items, or no cursor that could be sent."""
     try:
-        whole = parse(body.decode())
+        whole = _parsed(body.decode(), level=len(shape.items) + 1)
     except UnicodeDecodeError:
         raise AnswerUnusable("the answer is not UTF-8") from None
+    except PastLimits as error:
+        raise AnswerUnusable(f"the answer cannot be parsed: outside of items, {error}") from None
     except ValueError as error:
         raise AnswerUnusable(f"the answer is not JSON: {error}") from None
     found = at(whole, shape.items)
@@ -80,8 +85,18 @@ def read(body: bytes, shape: Shape) -> Answer:
     return Answer(items, _cursor(at(whole, shape.cursor), shape), refused)
 
 
+def _parsed(text: str, level: int) -> Part:
+    """The whole; ``level`` is that of items, so that one of them cannot spoil the others."""
+    try:
+        return parse(text)
+    except PastLimits:
+        return parse(pruned(text, level))
+
+
 def _item(part: Part, shape: Shape) -> Item | str:
     """One item, or the setting that names what it does not have."""
+    if part.text == CUT:
+        return "WS_POLL_ITEMS"
     name = _text(at(part, shape.id))
     channel = shape.channel.replace(PLACEHOLDER, name)
     if not name or "." in name or not is_channel(channel):

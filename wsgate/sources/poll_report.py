@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from structlog.typing import FilteringBoundLogger
 
+from wsgate.raw_json import DIGITS_MAX, LEVELS_MAX
 from wsgate.sources import Feed
 from wsgate.sources.poll_answer import Item
 from wsgate.sources.poll_request import INTERNAL, PollFailed
 from wsgate.throttle import Throttle
+
+UNPARSED: Final = (
+    f"these items are nested more than {LEVELS_MAX} levels deep, or have an integer of more than"
+    f" {DIGITS_MAX} digits: have the backend leave them out"
+)
 
 
 class PollReporter:
@@ -101,7 +107,9 @@ class PollReporter:
                 setting,
                 setting=setting,
                 items=count,
-                hint=f"what {setting} names is not there in these items, or is of no use there",
+                hint=UNPARSED
+                if setting == "WS_POLL_ITEMS"
+                else f"what {setting} names is not there in these items, or is of no use there",
             )
 
     def without_cursor(self) -> None:

@@ -24,7 +24,12 @@ def fuzz(data: bytes) -> None:
         assert str(error).startswith("the answer")
         return
     assert answer.cursor is None or 0 < len(answer.cursor) <= CURSOR_CHARACTERS_MAX
-    whole = json.loads(data)
+    try:
+        whole = json.loads(data)
+    except json.JSONDecodeError:
+        raise
+    except (RecursionError, ValueError):  # past what it takes: then items may be cut out
+        return
     assert len(answer.items) + answer.refused.total() == len(whole["items"])
     for item in answer.items:
         assert item.payload in data
