@@ -281,6 +281,10 @@ class Hub(Intake):
     def _filled(self) -> None:
         self.subscriptions.filled()
 
+    def accepts(self, subject: str, payload: bytes) -> bool:
+        """Whether it may be published there: what is replayed passes what is published passes."""
+        return self._channel_for(subject, payload) is not None and self._is_json(subject, payload)
+
     def _unsubscribe(self, connection: Connection, command: Unsubscribe) -> None:
         for name in command.channels:
             self.core.unsubscribe(connection.handle, name)

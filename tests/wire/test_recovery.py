@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -155,6 +156,36 @@ async def test_what_memory_has_not_is_fetched_from_the_stream() -> None:
         assert [one["prev"] for one in events] == list(range(1, 10))
         assert gateway.source.asked == [(EVENT, 1)]  # type: ignore[attr-defined]
         assert gateway.hub.subscriptions.replays.outcomes == {"found": 1}
+
+
+REFUSED = {"not_json": [b"not json", b'"\xff\xfe"', b""], "too_large": [b'"%s"' % (b"x" * 262_143)]}
+
+
+@pytest.mark.parametrize("at", [1, 4, 8, 9], ids="at_{}".format)
+@on_loop
+async def test_what_was_refused_is_not_replayed_either(at: int) -> None:
+    async with local_gateway(source=Stream, **remembering(2)) as gateway:
+        live = await gateway.subscriber(EVENT)
+        for number in range(10):
+            if number == at:
+                for payload in chain.from_iterable(REFUSED.values()):
+                    assert not gateway.source.publish(EVENT, payload)
+            if number < 9:
+                gateway.publish(EVENT, number)
+        owed = await live.messages(9)
+        refused = {reason: len(payloads) for reason, payloads in REFUSED.items()}
+        assert gateway.hub.refused == refused
+        client = await gateway.connect()
+        after = owed[0]["seq"]
+        reply = await client.subscribe(EVENT, recover={EVENT: {"epoch": EPOCH, "seq": after}})
+        assert reply["channels"][EVENT] == {
+            "epoch": EPOCH,
+            "seq": owed[8]["seq"],
+            "recovered": True,
+        }
+        assert await client.messages(8) == owed[1:]
+        assert await client.settle() == []
+        assert gateway.hub.refused == {one: 2 * count for one, count in refused.items()}
 
 
 @pytest.mark.parametrize("number_kept", [0, 2])
