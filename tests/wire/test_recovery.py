@@ -114,6 +114,35 @@ async def test_a_pattern_recovers_through_the_channels_that_are_named() -> None:
 
 
 @on_loop
+async def test_a_channel_of_a_pattern_that_there_is_no_room_for_is_an_error() -> None:
+    async with local_gateway(ws_max_channels=2) as gateway:
+        names = [f"token.{name}.comment" for name in "abc"]
+        known = {name: await position(gateway, name) for name in names}
+        await gateway.subscriber(names[0])
+        recover = dict.fromkeys(names[1:], known[names[0]])
+        client = await gateway.connect()
+        reply = await client.subscribe("token.*.comment", recover=recover)
+        assert reply["channels"] == {
+            "token.*.comment": {},
+            names[2]: known[names[2]] | {"recovered": True},
+        }
+        assert reply["errors"] == {
+            names[1]: {
+                "code": "too_many_channels",
+                "message": "the gateway serves as many channels as it may",
+            }
+        }
+        await gateway.subscriber(names[2])
+        other = await gateway.connect()
+        reply = await other.subscribe("token.*.comment", recover=recover)
+        assert list(reply["channels"]) == ["token.*.comment", names[2]]
+        assert list(reply["errors"]) == [names[1]], "both that there is room for are in use"
+        assert gateway.hub.subscriptions.recoveries == {"whole": 2, "refused": 2}
+        gateway.publish(names[2], 1)
+        assert numbers(await client.messages(1)) == numbers(await other.messages(1)) == [1]
+
+
+@on_loop
 async def test_what_one_is_subscribed_to_already_is_not_recovered() -> None:
     async with local_gateway() as gateway:
         known = await position(gateway, EVENT)
