@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import chain
 from typing import Any
 
 import pytest
 
+from tests.support.client import Client
 from tests.support.feed import until
-from tests.support.gateway import LocalGateway, local_gateway
+from tests.support.frames import PING
+from tests.support.gateway import LateSource, LocalGateway, local_gateway
 from tests.support.loop import on_loop
 from wsgate.sources.local import LocalSource
 
@@ -242,6 +245,97 @@ async def test_who_leaves_while_the_stream_is_asked_leaves_nothing_behind() -> N
         client.cut()
         await gateway.until_empty()
         assert gateway.hub.subscriptions._portions == {}
+
+
+async def beginner(gateway: LocalGateway) -> Client:
+    """It has to wait until the gateway knows where its channels stand, and so has what follows."""
+    client = await gateway.connect()
+    assert (await client.message())["type"] == "feed"
+    recover = {EVENT: {"epoch": EPOCH, "seq": 1}}
+    await client.say("subscribe", id="first", channels=[EVENT], recover=recover)
+    return client
+
+
+async def say_much(client: Client, count: int, size: int) -> None:
+    for id in range(count):
+        await client.say("ping", id=id, padding="x" * size)
+
+
+@pytest.mark.parametrize("size", [0, 60_000], ids=["many", "large"])
+@on_loop
+async def test_as_much_as_the_rates_allow_may_wait(size: int) -> None:
+    async with local_gateway(source=LateSource, ws_max_commands_per_s=20) as gateway:
+        client = await beginner(gateway)
+        [connection] = gateway.connections
+        saying = asyncio.create_task(say_much(client, 199, size))
+        if size:
+            await until(lambda: connection.held_back, "the client to be held back")
+            before = connection.messages
+            connection.resume_reading()  # as when its turn has come
+            other = await gateway.connect()
+            for id in range(3):
+                await other.say("ping", id=id)
+                while (await other.message()).get("id") != id:
+                    pass
+            assert connection.messages == before
+        else:
+            await until(lambda: connection.messages == 200, "all of it to wait")
+        assert connection.held_back == (size > 0) == (not saying.done())
+        await gateway.source.arrive()  # type: ignore[attr-defined]
+        replies = [one for one in await client.messages(201) if one["type"] != "feed"]
+        assert [one["id"] for one in replies] == ["first", *range(199)]
+        assert gateway.hub._waiting.bytes == 0 and not connection.held_back
+        await saying
+
+
+@on_loop
+async def test_who_is_held_back_is_not_taken_for_dead() -> None:
+    limits = {"ping_interval_s": 0.1}
+    async with local_gateway(source=LateSource, limits=limits) as gateway:
+        client = await beginner(gateway)
+        [connection] = gateway.connections
+        saying = asyncio.create_task(say_much(client, 40, 60_000))
+        await until(lambda: connection.held_back, "the client to be held back")
+        for _ in range(4):
+            assert (await client.receive()).opcode == PING
+        await gateway.source.arrive()  # type: ignore[attr-defined]
+        await saying
+        await until(lambda: connection.messages == 41, "all to be read")
+
+
+@on_loop
+async def test_who_is_held_back_and_has_to_go_is_listened_to() -> None:
+    limits = {"close_timeout_s": 600.0, "shutdown_timeout_s": 600.0}  # nobody is cut off
+    async with local_gateway(source=LateSource, limits=limits) as gateway:
+        client = await beginner(gateway)
+        [connection] = gateway.connections
+        await say_much(client, 2, 60_000)
+        await until(lambda: connection.held_back, "the client to be held back")
+        stop = gateway.stop()
+        _, close = await client.until_close(answer=True)
+        assert close.close_code == 1012
+        await stop
+        assert gateway.hub.closed_by_reason == {"service_restart": 1}
+        assert gateway.hub._waiting.bytes == 0
+
+
+@on_loop
+async def test_when_too_much_waits_of_all_a_client_has_to_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("wsgate.waiting.ALL_BYTES_MAX", 200_000)
+    async with local_gateway(source=LateSource) as gateway:
+        clients = [await beginner(gateway) for _ in range(4)]
+        for client in clients[:3]:
+            await say_much(client, 1, 60_000)
+        await until(lambda: gateway.hub._waiting.bytes > 180_000, "these to wait")
+        await say_much(clients[3], 1, 60_000)
+        messages, close = await clients[3].until_close(answer=True)
+        assert close.close_code == 1013 and not messages
+        await gateway.source.arrive()  # type: ignore[attr-defined]
+        for client in clients[:3]:
+            assert [one["id"] for one in (await client.messages(3)) if "id" in one] == ["first", 0]
+        assert gateway.hub._waiting.bytes == 0
 
 
 @on_loop
