@@ -45,7 +45,8 @@ from wsgate.replays import Replay
 from wsgate.rules import Rules
 from wsgate.session import Session
 from wsgate.subscriptions import Subscriptions
-from wsgate.turns import Rest, Turns, finish
+from wsgate.turns import Rest, Turns
+from wsgate.waiting import Waiting
 
 if TYPE_CHECKING:
     from wsgate.auth.authenticator import Authenticator
@@ -73,6 +74,7 @@ class Connection(Protocol):
     address_group: str | None
     heard: bool
     pinged: bool
+    held_back: bool
     close_sent: bool
     sent_away: bool
 
@@ -115,6 +117,7 @@ class Hub(Intake):
         self._verbose = log.is_enabled_for(logging.DEBUG)  # else no argument of a line is made
         self._beat_in(HEARTBEAT_S)
         self.addresses = addresses
+        self._waiting: Waiting[Connection] = Waiting()
         self.turns: Turns[Connection] = Turns(self._loop, self._let_in, self._carry_out, self.broke)
         self.subscriptions: Subscriptions[Connection] = Subscriptions(
             self, self.core, rules, limits, self._epochs, replay or _no_replay
@@ -171,9 +174,8 @@ class Hub(Intake):
             return None
         session = connection.session
         if session.waiting is not None:
-            if not session.wait(message):
-                session.waiting.clear()
-                self.lock_out(connection, CloseCode.TOO_MANY_COMMANDS)
+            if not self._waiting.keep(connection, message):
+                self.lock_out(connection, CloseCode.TRY_AGAIN_LATER)
             return None
         try:
             command = session.handle(message)
@@ -281,6 +283,10 @@ class Hub(Intake):
     def _filled(self) -> None:
         self.subscriptions.filled()
 
+    def accepts(self, subject: str, payload: bytes) -> bool:
+        """Whether it may be published there: what is replayed passes what is published passes."""
+        return self._channel_for(subject, payload) is not None and self._is_json(subject, payload)
+
     def _unsubscribe(self, connection: Connection, command: Unsubscribe) -> None:
         for name in command.channels:
             self.core.unsubscribe(connection.handle, name)
@@ -314,8 +320,8 @@ class Hub(Intake):
         self._end(connection, code, flush_owed=True)
 
     def go_on(self, connection: Connection, messages: list[bytes]) -> None:
-        for message in messages:  # at once: who waits for his turn came after them
-            finish(self._carry_out(connection, message))
+        self._waiting.over(connection)
+        self.turns.take_first(connection, messages)
 
     def look_again(self, connection: Connection, delay_s: float) -> None:
         self.core.schedule(connection.handle, LOGIN_TIMER, now_ms() + int(delay_s * 1000))
@@ -368,6 +374,7 @@ class Hub(Intake):
         """The first reason is why a connection ended; what follows is consequence."""
         if connection.end_reason is None:
             connection.end_reason = reason
+            self._waiting.drop(connection)
 
     def _await_close(self, connection: Connection) -> None:
         due_ms = now_ms() + int(self._limits.close_timeout_s * 1000)
@@ -427,10 +434,12 @@ class Hub(Intake):
         """Once an interval: ping who was silent, and cut off who did not answer the last ping.
 
         A blocked connection is spared: it may be slow, and TCP finds out by itself if it is dead.
+        So is one that is held back: it cannot be heard.
         """
         delivery, handle = self.core.delivery, connection.handle
         due_ms = now_ms() + self._ping_interval_ms
-        if not connection.heard and connection.pinged and not delivery.is_blocked(handle):
+        spared = connection.held_back or delivery.is_blocked(handle)
+        if not connection.heard and connection.pinged and not spared:
             self._note_end(connection, "ping_timeout")
             connection.abort()
             return

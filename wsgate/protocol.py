@@ -91,7 +91,10 @@ class CloseCode(IntEnum):
     MESSAGE_TOO_BIG = 1009, "the client sent a message over the limit"
     INTERNAL_ERROR = 1011, "the gateway failed on this connection"
     SERVICE_RESTART = 1012, "the gateway is stopping or restarting"
-    TRY_AGAIN_LATER = 1013, "the keys to check the token with cannot be had at the moment"
+    TRY_AGAIN_LATER = (
+        1013,
+        "the keys to check the token with cannot be had at the moment, or too much waits",
+    )
     SLOW_CONSUMER = 4001, "more is owed to the client than may be, and it does not read"
     TOKEN_EXPIRED = 4401, "the token expired; come back with a new one"
     AUTH_TIMEOUT = 4402, "no token came within the time there is for it"

@@ -25,6 +25,12 @@ HISTORY_EVENTS: Final = 256  # of a channel
 HISTORY_EVENTS_MAX: Final = 32_768
 HISTORY_BYTES: Final = 16 * 1024 * 1024  # of all channels of a rule
 HISTORY_AGE_S: Final = 300.0
+# What it is for events if nobody says otherwise, and at most.
+_HISTORY: Final[dict[str, tuple[float, float]]] = {
+    "history_events": (HISTORY_EVENTS, HISTORY_EVENTS_MAX),
+    "history_bytes": (HISTORY_BYTES, 2**40),
+    "history_age_s": (HISTORY_AGE_S, 30 * 86_400),
+}
 
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}").fullmatch
 
@@ -66,18 +72,14 @@ class Rule:
             raise ValueError(
                 "overflow 'close' is for events: state is never cut off for being slow"
             )
-        self._settle("history_events", HISTORY_EVENTS, HISTORY_EVENTS_MAX)
-        self._settle("history_bytes", HISTORY_BYTES, 2**40)
-        self._settle("history_age_s", HISTORY_AGE_S, 30 * 86_400)
-
-    def _settle(self, name: str, default: float, most: float) -> None:
-        value = getattr(self, name)
-        if value == -1:
-            object.__setattr__(self, name, default if self.kind is Kind.EVENT else 0)
-        elif self.kind is Kind.STATE and value:
-            raise ValueError(f"{name} is for events: of state only the latest is remembered")
-        elif not 0 <= value <= most:
-            raise ValueError(f"{name} is {value}, not from 0 to {most:.0f}")
+        for name, (default, most) in _HISTORY.items():
+            value = getattr(self, name)
+            if value == -1:
+                object.__setattr__(self, name, default if self.kind is Kind.EVENT else 0)
+            elif self.kind is Kind.STATE and value:
+                raise ValueError(f"{name} is for events: of state only the latest is remembered")
+            elif not 0 <= value <= most:
+                raise _out_of_range(name, value)
 
 
 class Rules:
@@ -186,6 +188,11 @@ def _member(choices: type[_Choice], value: str) -> _Choice:
         raise ValueError(f"{choices.__name__.lower()} is {value!r}, not {allowed}") from None
 
 
+def _out_of_range(name: str, value: float) -> ValueError:
+    _, most = _HISTORY[name]
+    return ValueError(f"{name} is {value}, not from 0, which keeps nothing, to {most:.0f}")
+
+
 def _rule(entry: Any) -> Rule:
     if not isinstance(entry, dict):
         raise ValueError(f"a rule is an object, not {entry!r}")
@@ -197,6 +204,8 @@ def _rule(entry: Any) -> Rule:
             whole = type(value) is int or (name == "history_age_s" and type(value) is float)
             if not whole:
                 raise ValueError(f"{name} of a rule is a number, not {value!r}")
+            if value < 0:  # -1 is what only a rule that does not have the field may be given
+                raise _out_of_range(name, value)
         elif not isinstance(value, str):
             raise ValueError(f"{name} of a rule is a string, not {value!r}")
     for name in names[:3]:

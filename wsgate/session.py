@@ -28,10 +28,6 @@ _MALFORMED: Final = frozenset(
     (ErrorCode.BAD_JSON, ErrorCode.BAD_COMMAND, ErrorCode.UNKNOWN_COMMAND)
 )
 
-# While something is waited for.
-WAITING_MESSAGES_MAX: Final = 64
-WAITING_BYTES_MAX: Final = 65_536
-
 
 class Session:
     """``identity``: who the client is; None while nobody knows, and without authentication."""
@@ -59,14 +55,10 @@ class Session:
         messages, self.waiting = self.waiting or [], None
         return messages
 
-    def wait(self, message: bytes) -> bool:
-        """Keep a message for later, while something is waited for; False if that is too much."""
+    def wait(self, message: bytes) -> None:
+        """Keep a message for later, while something is waited for."""
         assert self.waiting is not None, "nothing is waited for"
         self.waiting.append(message)
-        return (
-            len(self.waiting) <= WAITING_MESSAGES_MAX
-            and sum(len(one) for one in self.waiting) <= WAITING_BYTES_MAX
-        )
 
     def handle(self, message: bytes) -> Command:
         """The command in the message, ready to be executed.

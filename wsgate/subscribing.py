@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -97,9 +98,12 @@ def subscribe(
             recovered = core.catch_up(handle, name, *place)
         else:
             recovered = core.catch_up(handle, name, *place, earlier, horizons[name])
-        entry = subscribed.setdefault(name, core.position_of(name))
-        entry["recovered"] = recovered
         recoveries["whole" if recovered else "refused"] += 1
+        position = core.position_of(name)
+        if position:
+            subscribed.setdefault(name, position)["recovered"] = recovered
+        else:  # there was no room, or it was forgotten since it was opened, to make some
+            errors[name] = ErrorCode.TOO_MANY_CHANNELS
     return encode_subscribed(subscribed, errors, command.id)
 
 
@@ -169,10 +173,8 @@ def _recoverable(
             rule = rules.index(name) if is_channel(name) else None
             if rule is None or not any(matches(pattern, name) for pattern in patterns):
                 continue
-            try:
+            with suppress(TooManyChannels):  # said in the end: there may be room by then
                 _open(core, name, rule, epochs)
-            except TooManyChannels:
-                continue
         if not core.is_covered(handle, name):
             found[name] = place
     return found

@@ -49,6 +49,9 @@ class Host(Protocol[_Any]):
     def filling(self) -> bool:
         """Whether a source has yet to tell where its channels stand."""
 
+    def accepts(self, subject: str, payload: bytes) -> bool:
+        """Whether it may be published there; counted if not."""
+
     def respond(self, connection: _Any, message: bytes) -> None:
         """Reply."""
 
@@ -81,7 +84,7 @@ class Subscriptions(Generic[_C]):
         self._epochs = epochs
         self._filling: Filling[_C] = Filling(self._filled)
         self._portions: dict[_C, Portions] = {}  # of those who wait for a replay
-        self.replays: Replays[_C] = Replays(replay, self._replayed)
+        self.replays: Replays[_C] = Replays(replay, host.accepts, self._replayed)
         self.recoveries: Counter[str] = Counter()
 
     def command(self, connection: _C, command: Subscribe) -> Rest | None:

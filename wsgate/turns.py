@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
@@ -100,6 +100,16 @@ class Turns(Generic[_C]):
         else:
             self.settle(connection)
             finish(self._carry_out(connection, message))
+
+    def take_first(self, connection: _C, messages: Sequence[bytes]) -> None:
+        """Carry these out before what waits of this connection: they had to wait for more."""
+        waiting = self._waiting.get(connection)
+        if waiting is None:
+            for message in messages:
+                self.take(connection, message)
+        else:
+            waiting.extendleft(reversed(messages))
+            self._waiting_bytes += sum(map(_size, messages))
 
     def has_time(self) -> bool:
         """Whether more may be begun in this round of the loop."""

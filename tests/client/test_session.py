@@ -313,6 +313,19 @@ def test_a_channel_of_a_pattern_is_recovered_in_the_epoch_of_the_others() -> Non
     assert subscriber.read() == [unseen, (EVENT, 4)]
 
 
+def test_a_channel_of_a_pattern_that_there_is_no_room_for_is_told_as_missing() -> None:
+    rig = Rig()
+    connection, subscriber, command = recovering(rig, EVENTS, STATE)
+    assert EVENT in command["recover"]
+    error = {"code": "too_many_channels", "message": "no"}
+    channels = {EVENTS: {}, STATE: {"epoch": "e1", "seq": 3, "recovered": True}}
+    rig.hear(connection, "subscribed", id=command["id"], channels=channels, errors={EVENT: error})
+    assert rig.gaps == [Gap((EVENTS,), Why.UNRECOVERED)]
+    assert not subscriber.errors, "the pattern itself was not refused"
+    rig.publish(connection, EVENT, 9)
+    assert subscriber.read()[-1] == (EVENT, 9)
+
+
 def test_what_cannot_be_recovered_is_told_and_a_state_is_asked_for() -> None:
     rig = Rig()
     connection, subscriber, command = recovering(rig, EVENT, STATE)

@@ -36,7 +36,8 @@ async def alone() -> AsyncIterator[Alone]:
         handle=0, window_bits=0, speaks_delta=False,
         credential=None, session=None, end_reason=None, heard=True,
         pinged=False, close_sent=False, ended=False, peer="-",
-        sent_away=False, messages=0, traffic=(0, 0),
+        sent_away=False, held_back=False, messages=0, traffic=(0, 0),
+        pause_reading=lambda: None, resume_reading=lambda: None,
         close_transport=lambda: None, abort=lambda: None,
     )  # fmt: skip
     hub.opened(client)

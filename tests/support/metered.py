@@ -128,6 +128,7 @@ class Client:
     session: Any = None
     established = True
     sent_away = False
+    held_back = False
     messages = 0
     traffic = (0, 0)
 

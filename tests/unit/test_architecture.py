@@ -46,6 +46,7 @@ ALLOWED = {
     "delta": set(),
     "session": COMMON | {"auth"},
     "replays": {"errands", "session"},
+    "waiting": {"session"},
     "filling": {"protocol", "session"},
     "subscribing": COMMON | {"auth", "core", "epochs", "replays"},
     "login": COMMON | {"auth", "errands", "session"},
@@ -66,7 +67,8 @@ ALLOWED = {
     | {"core", "epochs", "filling", "replays", "session", "subscribing", "turns"},
     "hub": COMMON
     | {"addresses", "auth", "capacity", "departures", "intake", "login", "session"}
-    | {"core", "ebb", "flush", "heap", "histogram", "replays", "subscriptions", "turns"},
+    | {"core", "ebb", "flush", "heap", "histogram", "replays", "subscriptions", "turns"}
+    | {"waiting"},
     "auth": COMMON,
     "lean": set(),
     "sources": COMMON | {"lean", "raw_json"},

@@ -206,6 +206,13 @@ def test_a_rule_that_is_never_reached_is_refused() -> None:
         ({"kind": "state", "overflow": "close"}, "overflow 'close' is for events"),
         ({"colour": "red"}, "no field 'colour'"),
         ({"type": 1}, "type of a rule is a string, not 1"),
+        ({"history_events": 32_769}, "history_events is 32769, not from 0, which keeps nothing,"),
+        ({"history_events": -1}, "history_events is -1, not from 0, which keeps nothing, to 32768"),
+        ({"history_bytes": -1}, "history_bytes is -1, not from 0"),
+        ({"history_age_s": -1}, "history_age_s is -1, not from 0"),
+        ({"history_age_s": -1.0}, "history_age_s is -1.0, not from 0"),
+        ({"history_age_s": -0.5}, "history_age_s is -0.5, not from 0"),
+        ({"kind": "state", "history_events": -1}, "history_events is -1, not from 0"),
     ],
 )
 def test_rules_from_json_say_what_is_wrong(fields: dict[str, object], complaint: str) -> None:

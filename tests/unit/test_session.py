@@ -20,7 +20,7 @@ from wsgate.protocol import (
     Unsubscribe,
 )
 from wsgate.rules import DEFAULT_RULES
-from wsgate.session import WAITING_BYTES_MAX, WAITING_MESSAGES_MAX, Session
+from wsgate.session import Session
 from wsgate.subscribing import admit
 
 PING = b'{"type":"ping"}'
@@ -43,14 +43,13 @@ def test_commands_that_can_be_executed() -> None:
     assert session.handle(b'{"type":"unsubscribe","channels":["a"]}') == Unsubscribe(("a",))
 
 
-def test_what_came_while_something_is_waited_for_is_bounded() -> None:
+def test_what_came_while_something_is_waited_for_is_handed_over_once() -> None:
     session = Session()
-    session.waiting = []
-    assert all(session.wait(PING) for _ in range(WAITING_MESSAGES_MAX))
-    assert not session.wait(PING)
-    session.waiting = []
-    assert session.wait(b"x" * WAITING_BYTES_MAX)
-    assert not session.wait(b"x")
+    session.begin_waiting()
+    for message in (PING, b"{"):
+        session.wait(message)
+    assert session.stop_waiting() == [PING, b"{"]
+    assert session.waiting is None and session.stop_waiting() == []
 
 
 def test_without_authentication_nobody_is_asked_for_a_token() -> None:

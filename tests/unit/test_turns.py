@@ -108,6 +108,23 @@ def test_who_comes_later_does_not_overtake_himself(loop: Loop, queue: Turns[Conn
     assert loop.handled == ["a1", "a2", "a3", "a4", "a5"]
 
 
+def test_what_had_to_wait_for_more_comes_before_what_waits(
+    loop: Loop, queue: Turns[Connection]
+) -> None:
+    a = Connection("a")
+    send(queue, a, 5)
+    queue.take_first(a, [b"x", b"y"])
+    for _ in range(3):
+        loop.round()
+    assert loop.handled == ["a1", "a2", "ax", "ay", "a3", "a4", "a5"]
+    assert a.read and queue._waiting_bytes == 0
+    loop.round()
+    queue.take_first(a, [b"x", b"y", b"z"])
+    assert loop.handled[7:] == ["ax", "ay"] and not a.read
+    loop.round()
+    assert loop.handled[9:] == ["az"] and a.read
+
+
 def test_who_sends_many_delays_himself(loop: Loop, queue: Turns[Connection]) -> None:
     a, b = Connection("a"), Connection("b")
     send(queue, a, 10)

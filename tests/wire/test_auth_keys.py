@@ -17,7 +17,6 @@ from tests.support.issuer import Issuer, jwk, jwks, token
 from tests.support.loop import on_loop
 from wsgate.auth.keys import KeySource
 from wsgate.auth.limits import KeyLimits
-from wsgate.session import WAITING_MESSAGES_MAX
 
 
 @asynccontextmanager
@@ -162,22 +161,6 @@ def test_a_failure_of_ours_does_not_leave_anybody_waiting(
             client = await entered(gateway, f"/?auth={of_new_key()}")
             await client.say("ping")
             assert await shut_out(client, 1011, "internal_error") == []
-
-    test()
-
-
-@pytest.mark.parametrize("large", [False, True], ids=["many", "large"])
-def test_who_floods_while_waiting_has_to_go(large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    @on_loop
-    async def test() -> None:
-        async with published(monkeypatch) as (gateway, issuer):
-            await until(lambda: gateway.app.not_ready() == [])
-            issuer.go.clear()
-            client = await entered(gateway, f"/?auth={of_new_key()}")
-            for _ in range(3 if large else WAITING_MESSAGES_MAX + 9):
-                await client.say("ping", id="x", padding="x" * 30_000 if large else "")
-            assert await shut_out(client, 4504, "too_many_commands") == []
-            await gateway.until_empty()
 
     test()
 

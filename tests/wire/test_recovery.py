@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from itertools import chain
 from typing import Any
 
 import pytest
 
+from tests.support.client import Client
 from tests.support.feed import until
-from tests.support.gateway import LocalGateway, local_gateway
+from tests.support.frames import PING
+from tests.support.gateway import LateSource, LocalGateway, local_gateway
 from tests.support.loop import on_loop
 from wsgate.sources.local import LocalSource
 
@@ -113,6 +117,35 @@ async def test_a_pattern_recovers_through_the_channels_that_are_named() -> None:
 
 
 @on_loop
+async def test_a_channel_of_a_pattern_that_there_is_no_room_for_is_an_error() -> None:
+    async with local_gateway(ws_max_channels=2) as gateway:
+        names = [f"token.{name}.comment" for name in "abc"]
+        known = {name: await position(gateway, name) for name in names}
+        await gateway.subscriber(names[0])
+        recover = dict.fromkeys(names[1:], known[names[0]])
+        client = await gateway.connect()
+        reply = await client.subscribe("token.*.comment", recover=recover)
+        assert reply["channels"] == {
+            "token.*.comment": {},
+            names[2]: known[names[2]] | {"recovered": True},
+        }
+        assert reply["errors"] == {
+            names[1]: {
+                "code": "too_many_channels",
+                "message": "the gateway serves as many channels as it may",
+            }
+        }
+        await gateway.subscriber(names[2])
+        other = await gateway.connect()
+        reply = await other.subscribe("token.*.comment", recover=recover)
+        assert list(reply["channels"]) == ["token.*.comment", names[2]]
+        assert list(reply["errors"]) == [names[1]], "both that there is room for are in use"
+        assert gateway.hub.subscriptions.recoveries == {"whole": 2, "refused": 2}
+        gateway.publish(names[2], 1)
+        assert numbers(await client.messages(1)) == numbers(await other.messages(1)) == [1]
+
+
+@on_loop
 async def test_what_one_is_subscribed_to_already_is_not_recovered() -> None:
     async with local_gateway() as gateway:
         known = await position(gateway, EVENT)
@@ -157,6 +190,36 @@ async def test_what_memory_has_not_is_fetched_from_the_stream() -> None:
         assert gateway.hub.subscriptions.replays.outcomes == {"found": 1}
 
 
+REFUSED = {"not_json": [b"not json", b'"\xff\xfe"', b""], "too_large": [b'"%s"' % (b"x" * 262_143)]}
+
+
+@pytest.mark.parametrize("at", [1, 4, 8, 9], ids="at_{}".format)
+@on_loop
+async def test_what_was_refused_is_not_replayed_either(at: int) -> None:
+    async with local_gateway(source=Stream, **remembering(2)) as gateway:
+        live = await gateway.subscriber(EVENT)
+        for number in range(10):
+            if number == at:
+                for payload in chain.from_iterable(REFUSED.values()):
+                    assert not gateway.source.publish(EVENT, payload)
+            if number < 9:
+                gateway.publish(EVENT, number)
+        owed = await live.messages(9)
+        refused = {reason: len(payloads) for reason, payloads in REFUSED.items()}
+        assert gateway.hub.refused == refused
+        client = await gateway.connect()
+        after = owed[0]["seq"]
+        reply = await client.subscribe(EVENT, recover={EVENT: {"epoch": EPOCH, "seq": after}})
+        assert reply["channels"][EVENT] == {
+            "epoch": EPOCH,
+            "seq": owed[8]["seq"],
+            "recovered": True,
+        }
+        assert await client.messages(8) == owed[1:]
+        assert await client.settle() == []
+        assert gateway.hub.refused == {one: 2 * count for one, count in refused.items()}
+
+
 @pytest.mark.parametrize("number_kept", [0, 2])
 @on_loop
 async def test_a_stream_that_cannot_tell_recovers_nothing(number_kept: int) -> None:
@@ -182,6 +245,97 @@ async def test_who_leaves_while_the_stream_is_asked_leaves_nothing_behind() -> N
         client.cut()
         await gateway.until_empty()
         assert gateway.hub.subscriptions._portions == {}
+
+
+async def beginner(gateway: LocalGateway) -> Client:
+    """It has to wait until the gateway knows where its channels stand, and so has what follows."""
+    client = await gateway.connect()
+    assert (await client.message())["type"] == "feed"
+    recover = {EVENT: {"epoch": EPOCH, "seq": 1}}
+    await client.say("subscribe", id="first", channels=[EVENT], recover=recover)
+    return client
+
+
+async def say_much(client: Client, count: int, size: int) -> None:
+    for id in range(count):
+        await client.say("ping", id=id, padding="x" * size)
+
+
+@pytest.mark.parametrize("size", [0, 60_000], ids=["many", "large"])
+@on_loop
+async def test_as_much_as_the_rates_allow_may_wait(size: int) -> None:
+    async with local_gateway(source=LateSource, ws_max_commands_per_s=20) as gateway:
+        client = await beginner(gateway)
+        [connection] = gateway.connections
+        saying = asyncio.create_task(say_much(client, 199, size))
+        if size:
+            await until(lambda: connection.held_back, "the client to be held back")
+            before = connection.messages
+            connection.resume_reading()  # as when its turn has come
+            other = await gateway.connect()
+            for id in range(3):
+                await other.say("ping", id=id)
+                while (await other.message()).get("id") != id:
+                    pass
+            assert connection.messages == before
+        else:
+            await until(lambda: connection.messages == 200, "all of it to wait")
+        assert connection.held_back == (size > 0) == (not saying.done())
+        await gateway.source.arrive()  # type: ignore[attr-defined]
+        replies = [one for one in await client.messages(201) if one["type"] != "feed"]
+        assert [one["id"] for one in replies] == ["first", *range(199)]
+        assert gateway.hub._waiting.bytes == 0 and not connection.held_back
+        await saying
+
+
+@on_loop
+async def test_who_is_held_back_is_not_taken_for_dead() -> None:
+    limits = {"ping_interval_s": 0.1}
+    async with local_gateway(source=LateSource, limits=limits) as gateway:
+        client = await beginner(gateway)
+        [connection] = gateway.connections
+        saying = asyncio.create_task(say_much(client, 40, 60_000))
+        await until(lambda: connection.held_back, "the client to be held back")
+        for _ in range(4):
+            assert (await client.receive()).opcode == PING
+        await gateway.source.arrive()  # type: ignore[attr-defined]
+        await saying
+        await until(lambda: connection.messages == 41, "all to be read")
+
+
+@on_loop
+async def test_who_is_held_back_and_has_to_go_is_listened_to() -> None:
+    limits = {"close_timeout_s": 600.0, "shutdown_timeout_s": 600.0}  # nobody is cut off
+    async with local_gateway(source=LateSource, limits=limits) as gateway:
+        client = await beginner(gateway)
+        [connection] = gateway.connections
+        await say_much(client, 2, 60_000)
+        await until(lambda: connection.held_back, "the client to be held back")
+        stop = gateway.stop()
+        _, close = await client.until_close(answer=True)
+        assert close.close_code == 1012
+        await stop
+        assert gateway.hub.closed_by_reason == {"service_restart": 1}
+        assert gateway.hub._waiting.bytes == 0
+
+
+@on_loop
+async def test_when_too_much_waits_of_all_a_client_has_to_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("wsgate.waiting.ALL_BYTES_MAX", 200_000)
+    async with local_gateway(source=LateSource) as gateway:
+        clients = [await beginner(gateway) for _ in range(4)]
+        for client in clients[:3]:
+            await say_much(client, 1, 60_000)
+        await until(lambda: gateway.hub._waiting.bytes > 180_000, "these to wait")
+        await say_much(clients[3], 1, 60_000)
+        messages, close = await clients[3].until_close(answer=True)
+        assert close.close_code == 1013 and not messages
+        await gateway.source.arrive()  # type: ignore[attr-defined]
+        for client in clients[:3]:
+            assert [one["id"] for one in (await client.messages(3)) if "id" in one] == ["first", 0]
+        assert gateway.hub._waiting.bytes == 0
 
 
 @on_loop

@@ -31,6 +31,7 @@ class Connection(WSListener):
     end_reason: str | None
     heard: bool
     pinged: bool
+    held_back: bool
     close_sent: bool
     sent_away: bool
 
@@ -87,7 +88,9 @@ class Connection(WSListener):
     def pause_reading(self) -> None:
         """Let what comes lie in the kernel; what was read already is handed on all the same."""
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        """Unless it is held back."""
+
     def close_transport(self) -> None:
         """Close the socket, after a failure our half of it, once all is written."""
 

@@ -118,7 +118,8 @@ def publication_metrics(hub: Hub) -> Iterator[Metric]:
     yield from _by_rule(hub)
     yield by_reason(
         "ws_publications_refused",
-        "Publications from sources that the hub did not accept.",
+        "Publications from sources that the hub did not accept; one that a stream keeps counts"
+        " whenever it is read.",
         hub.refused,
         PUBLICATION_REFUSALS,
     )

@@ -113,6 +113,7 @@ cdef class Connection(WSListener):
         public str end_reason       # why it ends, None while it does not
         public bint heard           # anything arrived since the handler last cleared it
         public bint pinged          # ... and it was asked to answer
+        public bint held_back       # not to be read, whoever else would
         public bint close_sent      # our CLOSE is out
         public bint sent_away       # told to come back elsewhere
 
@@ -334,7 +335,8 @@ cdef class Connection(WSListener):
             self.stream.pause_reading()
 
     def resume_reading(self) -> None:
-        if self.stream is not None and not self.stream.is_closing():
+        """Unless it is held back."""
+        if self.stream is not None and not self.held_back and not self.stream.is_closing():
             self.stream.resume_reading()
 
     def close_transport(self) -> None:
