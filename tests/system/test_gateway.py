@@ -121,6 +121,7 @@ async def test_a_gateway_starts_without_nats_and_finds_it_later(
             await client.subscribe(EVENT)
             server.start()
             assert await client.message() == {"type": "feed", "state": "live"}
+            assert (await client.message())["type"] == "gap", "it was there before the source"
             gateway.until_ready()
             with Publisher(server) as publisher:
                 publisher.publish(EVENT, b"1")
