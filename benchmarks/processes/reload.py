@@ -61,6 +61,7 @@ def run(bench: Bench, short: bool) -> list[Figure]:
         callers.stop()
         back = lambda: moving.ask("mark")["subscribed"] == sizes.connections  # noqa: E731
         probe.wait_until("reached by all again", back, server.child)
+        time.sleep(2 / sizes.rate)  # once more for who came last, and was away just before
         publisher.say("stop")
         publisher.event("done", 30)
         settled(lambda: moving.ask("mark")["deliveries"])
