@@ -8,6 +8,7 @@ Everything here blocks, for some milliseconds; the gateway runs on meanwhile.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import resource
@@ -23,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.client import UPGRADE
 from tests.support.metrics import summed
 
 DEADLINE_S = 30.0
@@ -112,6 +114,10 @@ class GatewayProcess:
         lines = self._output.read_text().splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """The events of this name so far."""
+        return [one for one in self.log if one["event"] == event]
+
     @property
     def errors(self) -> str:
         """What it wrote to standard error."""
@@ -127,6 +133,17 @@ class GatewayProcess:
     @property
     def admin_port(self) -> int:
         return int(self._listening()["admin_port"])
+
+    # what its clients' port says
+
+    def asked_from(self, origin: str) -> int:
+        """The status with which a page's handshake is answered."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
+        try:
+            connection.request("GET", "/", headers={**UPGRADE, "Origin": origin})
+            return connection.getresponse().status
+        finally:
+            connection.close()
 
     # what its admin port says
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import os
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.client import UPGRADE, Client
+from tests.support.client import Client
 from tests.support.feed import until
 from tests.support.issuer import public_key, public_pem
 from tests.support.loop import on_loop
@@ -23,26 +22,13 @@ __all__ = ["gateway_process"]  # a fixture
 NewGateway = Callable[..., GatewayProcess]
 
 REPLACED = "all workers were replaced"
-
-
-def logged(gateway: GatewayProcess, event: str) -> int:
-    return sum(one["event"] == event for one in gateway.log)
-
-
-def from_page(gateway: GatewayProcess, origin: str) -> int:
-    """The status with which a page's handshake is answered."""
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
-    try:
-        connection.request("GET", "/", headers={**UPGRADE, "Origin": origin})
-        return connection.getresponse().status
-    finally:
-        connection.close()
+READ_ANEW = "the settings were read anew"
 
 
 def replaced_again(gateway: GatewayProcess) -> None:
-    before = logged(gateway, REPLACED)
+    before = len(gateway.logged(REPLACED))
     gateway.signal(signal.SIGHUP)
-    wait_until(lambda: logged(gateway, REPLACED) > before, "other workers")
+    wait_until(lambda: len(gateway.logged(REPLACED)) > before, "other workers")
 
 
 def test_a_worker_that_dies_while_its_successor_starts(gateway_process: NewGateway) -> None:
@@ -52,7 +38,7 @@ def test_a_worker_that_dies_while_its_successor_starts(gateway_process: NewGatew
         gateway.signal(signal.SIGHUP)
         wait_until(lambda: len(children(gateway.pid)) == 2, "a successor that starts")
         os.kill(old, signal.SIGKILL)
-        wait_until(lambda turn=turn: logged(gateway, REPLACED) > turn, "the end of that")
+        wait_until(lambda turn=turn: len(gateway.logged(REPLACED)) > turn, "the end of that")
     replaced_again(gateway)  # so that a second one, if there were, had had the time to serve
     assert len(children(gateway.pid)) == 1
     assert gateway.metric("ws_workers_serving") == 1
@@ -69,11 +55,11 @@ def test_settings_with_which_no_worker_starts_are_not_kept(
     gateway = gateway_process(WS_CONFIG=file, WS_WORKERS=1).start()
     file.write_text(f'ws_auth = "jwt"\nws_jwt_keys = "{bad}"\n')
     gateway.signal(signal.SIGHUP)
-    wait_until(lambda: logged(gateway, "a worker was not replaced"), "the news of that")
+    wait_until(lambda: len(gateway.logged("a worker was not replaced")), "the news of that")
     (worker,) = children(gateway.pid)
     os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: logged(gateway, "worker started") == 2, "another worker as before")
-    assert logged(gateway, "a worker could not start") == 0
+    wait_until(lambda: len(gateway.logged("worker started")) == 2, "another worker as before")
+    assert len(gateway.logged("a worker could not start")) == 0
     file.write_text(f'ws_auth = "jwt"\nws_jwt_keys = "{good}"\n')
     replaced_again(gateway)
     assert gateway.stop() == 0
@@ -89,12 +75,12 @@ def test_of_several_hangups_the_last_counts(gateway_process: NewGateway, tmp_pat
     gateway = gateway_process(WS_CONFIG=file, WS_WORKERS=1).start()
     for origin in ("https://second.example", "https://third.example", "https://fourth.example"):
         allow(origin)
-        told = logged(gateway, "the settings were read anew")
+        told = len(gateway.logged(READ_ANEW))
         gateway.signal(signal.SIGHUP)
-        wait_until(lambda told=told: logged(gateway, "the settings were read anew") > told, "it")
-    wait_until(lambda: logged(gateway, REPLACED) == 2, "the second round, for both that waited")
-    assert from_page(gateway, "https://third.example") == 403
-    assert from_page(gateway, "https://fourth.example") == 101
+        wait_until(lambda told=told: len(gateway.logged(READ_ANEW)) > told, "it")
+    wait_until(lambda: len(gateway.logged(REPLACED)) == 2, "the second round, for both that waited")
+    assert gateway.asked_from("https://third.example") == 403
+    assert gateway.asked_from("https://fourth.example") == 101
     assert gateway.stop() == 0
 
 
@@ -106,7 +92,7 @@ async def test_who_is_leaving_is_not_forgotten_at_the_end(gateway_process: NewGa
     clients = [await Client.connect(gateway.port) for _ in range(80)]
     began_s = time.monotonic()
     gateway.signal(signal.SIGHUP)
-    await until(lambda: logged(gateway, "worker started") == 2, "the successor")
+    await until(lambda: len(gateway.logged("worker started")) == 2, "the successor")
     gateway.signal()
 
     async def leave(client: Client) -> None:

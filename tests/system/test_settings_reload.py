@@ -7,13 +7,11 @@ import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.support.client import UPGRADE
 from tests.support.issuer import SECRET, token
 from tests.support.process import GatewayProcess, gateway_process, until
 from wsgate.admin import NO_TICKETS
@@ -23,42 +21,28 @@ __all__ = ["gateway_process"]  # a fixture
 NewGateway = Callable[..., GatewayProcess]
 
 
-def logged(gateway: GatewayProcess, event: str) -> list[dict[str, Any]]:
-    return [one for one in gateway.log if one["event"] == event]
-
-
-def asked_from(gateway: GatewayProcess, origin: str) -> int:
-    """The status with which a page's handshake is answered."""
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
-    try:
-        connection.request("GET", "/", headers={**UPGRADE, "Origin": origin})
-        return connection.getresponse().status
-    finally:
-        connection.close()
-
-
 def test_sighup_reads_the_file_anew(gateway_process: NewGateway, tmp_path: Path) -> None:
     file = tmp_path / "wsgate.toml"
     file.write_text("ws_port = 0\nws_workers = 1\nws_allowed_origins = ['https://old.example']\n")
     # Empty is not set: these are the file's.
     gateway = gateway_process(WS_CONFIG=file, WS_PORT="", WS_WORKERS="").start()
-    assert asked_from(gateway, "https://old.example") == 101
-    assert asked_from(gateway, "https://new.example") == 403
+    assert gateway.asked_from("https://old.example") == 101
+    assert gateway.asked_from("https://new.example") == 403
 
     file.write_text("ws_port = ")
     gateway.signal(signal.SIGHUP)
     wrong = "the settings are wrong now; workers stay as they are"
-    until(lambda: logged(gateway, wrong), "the news that the file is wrong")
-    (told,) = logged(gateway, wrong)
+    until(lambda: gateway.logged(wrong), "the news that the file is wrong")
+    (told,) = gateway.logged(wrong)
     assert told["problems"] == [f"{file}:1:11: it is not TOML: Invalid value"]
-    assert asked_from(gateway, "https://old.example") == 101
+    assert gateway.asked_from("https://old.example") == 101
 
     file.write_text("ws_port = 1\nws_workers = 2\nws_allowed_origins = ['https://new.example']\n")
     gateway.signal(signal.SIGHUP)
-    until(lambda: logged(gateway, "all workers were replaced"), "other workers")
-    assert asked_from(gateway, "https://new.example") == 101
-    assert asked_from(gateway, "https://old.example") == 403
-    (warning,) = logged(gateway, "these settings take full effect only with a restart")
+    until(lambda: gateway.logged("all workers were replaced"), "other workers")
+    assert gateway.asked_from("https://new.example") == 101
+    assert gateway.asked_from("https://old.example") == 403
+    (warning,) = gateway.logged("these settings take full effect only with a restart")
     assert warning["settings"] == ["WS_PORT", "WS_WORKERS"]
     assert gateway.stop() == 0
 
@@ -70,7 +54,7 @@ def test_tickets_begin_with_a_start(tmp_path: Path, gateway_process: NewGateway)
     gateway = gateway_process(WS_CONFIG=file).start()
     file.write_text(f"ws_auth = 'jwt'\nws_jwt_secret = '{SECRET.decode()}'\n")
     gateway.signal(signal.SIGHUP)
-    until(lambda: logged(gateway, "all workers were replaced"), "workers that ask for tokens")
+    until(lambda: gateway.logged("all workers were replaced"), "workers that ask for tokens")
 
     with connect(f"ws://127.0.0.1:{gateway.port}/?ticket=x", proxy=None) as client:
         with pytest.raises(ConnectionClosed):
