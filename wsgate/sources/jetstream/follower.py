@@ -150,8 +150,8 @@ class Follower:
                 self._report.trouble(self.stream, error)
             else:
                 if stream.first_seq > last + 1:
-                    self._lose_up_to(tail.last)
-                    self._miss(self._with_events, "the stream drops what is still to come")
+                    dropped = "the stream drops what is still to come"
+                    self._miss(self._with_events, dropped, up_to=tail.last)
             await asyncio.sleep(self._limits.leaps_interval_s)
 
     async def _open(self, api: JetStreamApi) -> Tail:
@@ -173,11 +173,11 @@ class Follower:
         consumer = await tail.open(self.stream, self.subjects, self._last)
         now = await self._check(api, life)
         if consumer.begins > self._last + 1:
-            self._lose_up_to(consumer.begins - 1)
-            self._miss(self.subjects, "the stream has dropped what came next")
+            dropped = "the stream has dropped what came next"
+            self._miss(self.subjects, dropped, up_to=consumer.begins - 1)
         elif self._with_events and 0 < stream.per_subject_max <= consumer.pending:
-            self._lose_up_to(now.last_seq)
-            self._miss(self._with_events, "the stream keeps too few of each subject to tell")
+            too_few = "the stream keeps too few of each subject to tell"
+            self._miss(self._with_events, too_few, up_to=now.last_seq)
         await tail.begin()
         return tail
 
@@ -240,11 +240,11 @@ class Follower:
         self._report.filled(self.stream, fill.restored, fill.until)
         self._restored, self._last, self._fill = self.restored, fill.until, None
 
-    def _lose_up_to(self, seq: int) -> None:
-        assert self.life is not None
-        self._report.lose_up_to(self.life.epoch, seq)
-
-    def _miss(self, subjects: Sequence[str], reason: str) -> None:
+    def _miss(self, subjects: Sequence[str], reason: str, *, up_to: int = 0) -> None:
+        """``up_to``: where the loss ends, if it is in the epoch that goes on."""
+        if up_to:
+            assert self.life is not None
+            self._report.lose_up_to(self.life.epoch, up_to)
         self._report.missed(self.stream, subjects, reason)
         self._owner.missed(subjects)
 
